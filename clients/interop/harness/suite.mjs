@@ -1,0 +1,92 @@
+/*
+ * Runs every scenario of ../scenarios for one client in one place, once for each of its profiles (transport, origin, …).
+ * Called by the test files. A scenario runs once: nothing is retried, and whatever is left out says its reason.
+ */
+import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { after, describe, test } from "node:test";
+
+import { Broker, serverName } from "./broker.mjs";
+import { knownDifference } from "./known-differences.mjs";
+
+const SCENARIO_MS = 60_000;
+const DIRECTORY = new URL("../scenarios/", import.meta.url);
+
+const scenarios = await Promise.all(
+  (await readdir(DIRECTORY))
+    .filter((file) => file.endsWith(".mjs"))
+    .sort()
+    .map(async (file) => ({ name: file.slice(0, -".mjs".length), ...(await import(new URL(file, DIRECTORY))) })),
+);
+
+export function suite({ client, place, profiles, skip = false }) {
+  describe(`${client} with ${serverName}`, { skip }, () => {
+    after(() => place.close());
+    for (const profile of profiles) describe(profile.name, () => runProfile({ client, place, profile }));
+  });
+}
+
+function runProfile({ client, place, profile }) {
+  let shared = null;
+  const sharedBroker = async () => (shared ??= await Broker.start());
+  after(() => shared?.stop());
+
+  for (const scenario of scenarios) {
+    const options = {
+      timeout: SCENARIO_MS,
+      skip: profile.skip?.[scenario.name] ?? false,
+      todo: knownDifference(serverName, { client, profile, scenario }) ?? false,
+    };
+    test(scenario.title, options, (t) => runScenario(t, { scenario, place, profile, sharedBroker }));
+  }
+}
+
+async function runScenario(t, { scenario, place, profile, sharedBroker }) {
+  const own = scenario.ownBroker ? await Broker.start(scenario.settings) : null;
+  const world = new World(place, profile, scenario.name, own ?? (await sharedBroker()));
+  try {
+    await scenario.run(world);
+    assert.ok(!world.broker.ended, "the broker is still running");
+  } catch (error) {
+    t.diagnostic(`broker's stderr:\n${world.broker.stderr || "(empty)"}`);
+    throw error;
+  } finally {
+    await world.close();
+    await own?.stop();
+  }
+}
+
+/* What a scenario has to work with. */
+class World {
+  #place;
+  #clients = [];
+  #scenario;
+
+  constructor(place, profile, scenario, broker) {
+    this.#place = place;
+    this.#scenario = scenario;
+    this.profile = profile;
+    this.broker = broker;
+  }
+
+  /* A name that no other scenario uses, so that what one leaves behind disturbs no other. */
+  channel(rest) {
+    return `/interop/${this.#scenario}/${rest}`;
+  }
+
+  async open(name, options = {}) {
+    const client = await this.#place.open(this.broker, name, { ...this.profile.options, ...options });
+    this.#clients.push(client);
+    return client;
+  }
+
+  async connected(name, { subscriptions, ...options } = {}) {
+    const client = await this.open(name, options);
+    await client.connect({ subscriptions });
+    return client;
+  }
+
+  async close() {
+    for (const client of this.#clients) await client.close();
+  }
+}

@@ -1,0 +1,23 @@
+/* Scenario: many messages at once from two clients: all are acknowledged, and each arrives exactly once. */
+import assert from "node:assert/strict";
+
+export const title = "a burst from two publishers arrives complete and without doubles";
+
+const MESSAGES_EACH = 100;
+
+export async function run(world) {
+  const channel = world.channel("burst");
+  const marker = world.channel("marker");
+  const subscriber = await world.connected("subscriber");
+  const publishers = [await world.connected("first"), await world.connected("second")];
+  await subscriber.subscribe(channel);
+  await subscriber.subscribe(marker);
+
+  const sent = publishers.flatMap(({ name }) => Array.from({ length: MESSAGES_EACH }, (_, number) => `${name} ${number}`));
+  await Promise.all(publishers.flatMap((publisher) =>
+    sent.filter((data) => data.startsWith(publisher.name)).map((data) => publisher.publish(channel, data))));
+  await publishers[0].publish(marker, "end");
+
+  await subscriber.messages(marker);
+  assert.deepEqual(subscriber.received(channel).map(({ data }) => data).sort(), sent.sort());
+}

@@ -1,0 +1,26 @@
+/* Scenario: after an acknowledged unsubscription nothing more arrives, proved by a later message on another channel. */
+import assert from "node:assert/strict";
+
+export const title = "an unsubscription stops delivery, and only on that channel";
+
+export async function run(world) {
+  const channel = world.channel("left");
+  const marker = world.channel("kept");
+  const subscriber = await world.connected("subscriber");
+  const publisher = await world.connected("publisher");
+  await subscriber.subscribe(channel);
+  await subscriber.subscribe(marker);
+  await publisher.publish(channel, "before");
+  await subscriber.messages(channel);
+
+  await subscriber.unsubscribe(channel);
+  await publisher.publish(channel, "after");
+  await publisher.publish(marker, "end");
+  assert.deepEqual(await subscriber.messages(marker), [{ channel: marker, data: "end" }]);
+  assert.deepEqual(subscriber.received(channel), [{ channel, data: "before" }]);
+
+  await subscriber.subscribe(channel);
+  await publisher.publish(channel, "again");
+  const received = await subscriber.messages(channel, 2);
+  assert.deepEqual(received.map(({ data }) => data).slice(1), ["again"]);
+}

@@ -1,0 +1,84 @@
+/*
+ * What applications hold in their hands: connect, subscribe, publish, call, events.
+ * Everything about staying connected is in Session; this file only gives it words and types.
+ */
+import { onAbort } from "./abort.js";
+import { BayeuxError } from "./error.js";
+import { Session } from "./session.js";
+import { Subscription, type Callback } from "./subscription.js";
+import type { Answer, CallOptions, Delivery, Known, PublishOptions, Published, Question, SubscribeOptions, Subscribed } from "./types.js";
+
+/**
+ * A Bayeux client.
+ *
+ * ```ts
+ * const client = new Client("https://example.com/bayeux", { transports: [websocket(), longPolling()] });
+ * await client.connect();
+ * client.subscribe("/chat/*", (message) => console.log(message.channel, message.data));
+ * await client.publish("/chat/demo", { text: "hello" });
+ * ```
+ *
+ * @typeParam M channel or pattern → payload
+ * @typeParam S service name → function from request to answer
+ */
+export class Client<M = any, S = any> extends Session {
+  /** Connects and stays connected, whatever happens, until `disconnect()`. Resolves at the first success. */
+  async connect({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    signal?.throwIfAborted();
+    this._start();
+    if (this.state == "connected") return;
+    await new Promise<void>((resolve, reject) => {
+      const off = this.on("state", ({ state, reason }) => {
+        if (state == "connected") resolve();
+        else if (state == "disconnected") reject(reason ?? new BayeuxError(state));
+        else return;
+        off();
+        ignore();
+      });
+      const ignore = onAbort(signal, (reason) => {
+        reject(reason);
+        this._stop(signal);
+      });
+    });
+  }
+
+  /** Sends what is queued, says goodbye, and ends all iterations. Callbacks stay for the next `connect()`. */
+  async disconnect({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    await this._stop(signal);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.disconnect();
+  }
+
+  /** Resolves when the server has accepted the message. Waits for a connection if need be. */
+  async publish<C extends string>(
+    channel: C & Known<C, Published<M, C>>,
+    data: Published<M, C>,
+    { fields, attempts = 1, signal }: PublishOptions = {},
+  ): Promise<void> {
+    await this._request({ ...fields, channel, data }, { _attempts: attempts, _signal: signal });
+  }
+
+  /** Asks a service and resolves with its answer. `"echo"` is short for `"/service/echo"`. */
+  async call<K extends string & keyof S>(
+    target: K,
+    data: Question<S, K>,
+    { fields, timeout = this._options.networkTimeout, signal }: CallOptions = {},
+  ): Promise<Answer<S, K>> {
+    const channel = target[0] == "/" ? target : "/service/" + target;
+    return (await this._request({ ...fields, channel, data }, { _attempts: 1, _signal: signal, _answerWithin: timeout })).data;
+  }
+
+  /** Subscribes: iterate over the result, or give a callback. May be called before `connect()`. */
+  subscribe<C extends string>(channel: C & Known<C, Subscribed<M, C>>, options?: SubscribeOptions): Subscription<Subscribed<M, C>>;
+  subscribe<C extends string>(
+    channel: C & Known<C, Subscribed<M, C>>,
+    callback: (message: Delivery<Subscribed<M, C>>) => void,
+    options?: SubscribeOptions,
+  ): Subscription<Subscribed<M, C>>;
+  subscribe(channel: string, callback?: Callback | SubscribeOptions, options?: SubscribeOptions): Subscription {
+    if (typeof callback != "function") [callback, options] = [undefined, callback];
+    return new Subscription(this._feeds, channel, callback, options);
+  }
+}

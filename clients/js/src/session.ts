@@ -1,0 +1,285 @@
+/*
+ * The conversation with the server: open a link, handshake, connect, connect, connect …, and the way back after every
+ * kind of loss. Base of Client, which adds the words applications use.
+ * Never knows how a transport works and never shows a half-dead link to the application.
+ */
+import { onAbort } from "./abort.js";
+import { Emitter } from "./emitter.js";
+import { BayeuxError } from "./error.js";
+import { Feeds } from "./feeds.js";
+import { isStale, Outbox, type Details } from "./outbox.js";
+import type { Link, Transport } from "./transport/transport.js";
+import type { Advice, ClientOptions, Delivery, Message, State } from "./types.js";
+
+const DEFAULTS = { ack: true, replay: true, networkTimeout: 10_000, backoff: 1_000, backoffMax: 30_000 };
+const closedByServer = (reply: Message) => new BayeuxError("closed by the server", reply);
+
+export class Session extends Emitter {
+  /** @internal */
+  readonly _options: Readonly<ClientOptions & typeof DEFAULTS>;
+  /** @internal */
+  readonly _feeds = new Feeds(this);
+
+  #state: State = "disconnected";
+  /** Identity of the running loop; a stopped loop sees another one, or none. */
+  #run: object | undefined;
+  #wake = () => {};
+  /** Back on the network: no need to wait any longer. */
+  #online = () => this.#wake();
+
+  /** Every transport at every URL, in order of preference. */
+  #candidates: { _url: string; _transport: Transport }[];
+  #current = 0;
+  #link: Link | undefined;
+  /** The link has carried a success and there is a session: queued messages may be written. */
+  #ready = false;
+  #failures = 0;
+  /** Why the server refused the credentials last. */
+  #refusal: BayeuxError | undefined;
+
+  #outbox: Outbox;
+  #advice: Advice = { timeout: 60_000, interval: 0 };
+  /** What the next connect acknowledges, when that was negotiated. */
+  #ack: number | undefined;
+  /** @internal Positions were negotiated. */
+  _replay = false;
+
+  constructor(url: string | readonly string[], options: ClientOptions) {
+    super();
+    this._options = { ...DEFAULTS, ...options };
+    this.#candidates = [url].flat().flatMap((url) =>
+      options.transports.map((_transport) => ({ _url: url, _transport })),
+    );
+    this.#outbox = new Outbox(this._options.networkTimeout, () => this.#drop(new BayeuxError("406::timeout")));
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** The session's name at the server, while there is a session. */
+  get clientId(): string | undefined {
+    return this.#outbox._clientId;
+  }
+
+  /** The `connectionType` in use or being tried. */
+  get transport(): string {
+    return this.#candidates[this.#current]!._transport.type;
+  }
+
+  /** The URL in use or being tried. */
+  get url(): string {
+    return this.#candidates[this.#current]!._url;
+  }
+
+  // ---- start and stop
+
+  /** @internal Does nothing when it runs already; cuts a goodbye short. */
+  _start(): void {
+    if (this.#run) return;
+    this.#end();
+    this.#failures = 1;
+    this.#refusal = undefined;
+    this.#enter("connecting");
+    globalThis.addEventListener?.("online", this.#online);
+    this.#loop((this.#run = {}));
+  }
+
+  /** @internal Says goodbye if somebody listens, then ends; at once when the signal says so. */
+  async _stop(signal?: AbortSignal): Promise<void> {
+    if (!this.#run) return;
+    this.#flush();
+    this.#run = undefined;
+    this.#enter("disconnecting");
+    this.#wake();
+    const off = onAbort(signal, () => this.#end());
+    if (this.#ready) await this.#exchange({ channel: "/meta/disconnect" }).catch(() => {});
+    off();
+    if (!this.#run) this.#end();
+  }
+
+  #end(reason?: BayeuxError): void {
+    if (this.#state == "disconnected") return;
+    this.#run = undefined;
+    this.#ready = false;
+    globalThis.removeEventListener?.("online", this.#online);
+    this.#drop(reason ?? new BayeuxError("disconnected"), true);
+    this.#outbox._clientId = undefined;
+    this._feeds._stop(reason);
+    this.#wake();
+    this.#enter("disconnected", reason);
+  }
+
+  #enter(state: State, reason?: BayeuxError, resumed?: boolean): void {
+    const event = { state, previous: this.#state, reason, resumed };
+    this.#state = state;
+    this._emit("state", event);
+    if (state != event.previous) this._emit(state, event);
+  }
+
+  // ---- the loop
+
+  async #loop(run: object): Promise<void> {
+    while (this.#run == run) {
+      try {
+        this.#link ??= this.#open(this.#current);
+        const resumed = !!this.clientId;
+        if (!resumed) await this.#handshake();
+        for (let first = true; this.#run == run; first = this.#upgrade()) await this.#connect(first, resumed);
+      } catch (error) {
+        if (this.#run == run) await this.#recover(error instanceof BayeuxError ? error : new BayeuxError(error));
+      }
+    }
+  }
+
+  async #handshake(): Promise<void> {
+    const { token, handshake, transports, ack, replay } = this._options;
+    const run = this.#run;
+    const credential = await token?.(this.#refusal);
+    if (run != this.#run) return;
+    const { clientId, ext } = await this.#exchange({
+      ...handshake,
+      channel: "/meta/handshake",
+      version: "1.0",
+      supportedConnectionTypes: transports.map(({ type }) => type),
+      ext: { ...handshake?.ext, token: credential, ack, replay },
+    });
+    this.#outbox._clientId = clientId;
+    this.#ack = ext?.ack ? (ext.ack.batch ?? 0) : undefined;
+    this._replay = !!ext?.replay;
+    this._feeds._askAll();
+    this.#established();
+  }
+
+  async #connect(first: boolean, resumed: boolean): Promise<void> {
+    const reply = await this.#exchange(
+      {
+        channel: "/meta/connect",
+        connectionType: this.transport,
+        // The first one only asks whether all is well; the next ones are held by the server.
+        advice: first ? { timeout: 0 } : undefined,
+        ext: this.#ack == null ? undefined : { ack: this.#ack },
+      },
+      first ? 0 : this.#advice.timeout,
+    );
+    const { ext, advice } = reply;
+    this.#ack = ext?.ack ?? this.#ack;
+    if (ext?.gap) this._emit("gap", { detail: ext.gap });
+    if (advice?.reconnect == "none") throw closedByServer(reply);
+    // Only a connect that was held says that things are stable; until then the back-off keeps growing.
+    if (!first) this.#failures = 0;
+    this.#refusal = undefined;
+    this.#established();
+    if (this.#state != "connected") this.#enter("connected", undefined, resumed);
+    if (this.#advice.interval) await this.#sleep(this.#advice.interval);
+  }
+
+  #established(): void {
+    this.#ready = true;
+    this.#flush();
+  }
+
+  /** Decides what a failure means: the end, another session, another link; then waits accordingly. */
+  async #recover(error: BayeuxError): Promise<void> {
+    const { code, reply } = error;
+    const { reconnect, interval = 0 } = reply?.advice ?? {};
+    const denied = reply && (code == 401 || code == 403);
+    const count = this.#candidates.length;
+    let pause = interval;
+    if (denied && this._options.token && !this.#refusal) {
+      this.#refusal = error;
+      this.#outbox._clientId = undefined;
+      pause = 0;
+    } else if (reconnect == "none" || (denied && !reconnect)) {
+      return this.#end(error);
+    } else if (denied || isStale(error)) {
+      this.#outbox._clientId = undefined;
+      if (this.#failures) pause += this.#jitter(this.#failures);
+    } else {
+      this.#drop(error);
+      if (!this.#ready) this.#current = (this.#current + 1) % count;
+      // An untried candidate gets its chance at once; when all have failed it is time to wait.
+      if (this.#failures % count == 0) pause += this.#jitter(this.#failures / count);
+    }
+    this.#ready = false;
+    this.#failures++;
+    this.#enter(this.#state == "connecting" ? "connecting" : "reconnecting", error);
+    await this.#sleep(pause);
+  }
+
+  /** Full jitter: random between nothing and a limit that doubles with every failure. */
+  #jitter(failures: number): number {
+    return Math.random() * Math.min(this._options.backoffMax, this._options.backoff * 2 ** failures);
+  }
+
+  #sleep(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#wake(), milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  // ---- links
+
+  /** The candidate with the preferred transport at the same URL. */
+  #best(index: number): number {
+    return index - (index % this._options.transports.length);
+  }
+
+  #open(index: number, opened = () => {}): Link {
+    const { _url, _transport } = this.#candidates[index]!;
+    const fail = (why: unknown) => link == this.#link && this.#drop(new BayeuxError(why));
+    const link: Link = _transport.open({
+      url: _url,
+      opened,
+      fail,
+      preferred: index == this.#best(index) ? undefined : (opened) => this.#open(this.#best(index), opened),
+      receive: (messages) => link == this.#link && messages.forEach((message) => this.#receive(message)),
+    });
+    return link;
+  }
+
+  #drop(error: BayeuxError, final?: boolean): void {
+    this.#link?.close();
+    this.#link = undefined;
+    this.#outbox._lost(error, final);
+  }
+
+  /** Moves to the better link that a fallback may have found; only when nothing is on its way. */
+  #upgrade(): boolean {
+    const better = this.#outbox._idle() && this.#link?.better?.();
+    if (!better) return false;
+    this.#link!.close();
+    this.#link = better;
+    this.#current = this.#best(this.#current);
+    return true;
+  }
+
+  // ---- messages
+
+  /** @internal Sends as soon as there is a session; what is asked for in one go of the program travels together. */
+  async _request(message: Message, details: Details): Promise<Message> {
+    if (!this.#run) throw new BayeuxError("not connected");
+    queueMicrotask(() => this.#flush());
+    return this.#outbox._request(message, details);
+  }
+
+  #exchange(message: Message, hold?: number): Promise<Message> {
+    return this.#outbox._exchange(this.#link, message, hold);
+  }
+
+  #flush(): void {
+    if (this.#ready && this.#link) this.#outbox._flush(this.#link);
+  }
+
+  #receive(message: Message): void {
+    const { channel, data, advice } = message;
+    Object.assign(this.#advice, advice);
+    if (this.#outbox._settle(message)) return;
+    if (data !== undefined) this._feeds._deliver(message as Delivery);
+    else if (channel == "/meta/disconnect") this.#end(closedByServer(message));
+  }
+}

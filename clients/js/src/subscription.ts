@@ -1,0 +1,96 @@
+/*
+ * One subscription of the application: a callback, or a bounded buffer to iterate over, and its place in the stream.
+ * Made by Client.subscribe, which adds it to the feeds. Never talks to the server and never sees a link.
+ */
+import { onAbort } from "./abort.js";
+import { BayeuxError } from "./error.js";
+import type { Feeds } from "./feeds.js";
+import type { Delivery, SubscribeOptions } from "./types.js";
+
+export type Callback<T = any> = (message: Delivery<T>) => void;
+
+export class Subscription<T = any> implements AsyncIterable<Delivery<T>> {
+  /** Resolves when the server has accepted the subscription, rejects when it has refused it. */
+  readonly ready: Promise<void>;
+  /** @internal Position of the newest message seen, or known not to concern this subscription. */
+  _last?: number;
+  /** @internal Where the server shall begin while `_last` is not known. */
+  _from: number;
+  /** @internal The server has accepted it: from now on positions only grow. */
+  _confirmed = false;
+  /** @internal */
+  _confirm!: () => void;
+  /** @internal Ends it, in error when there is one. */
+  _end!: (error?: unknown) => void;
+
+  #buffer: Delivery<T>[] = [];
+  #ended = false;
+  #error: unknown;
+  #wake = () => {};
+
+  /** @internal */
+  constructor(
+    feeds: Feeds,
+    readonly channel: string,
+    /** @internal */ readonly _callback: Callback<T> | undefined,
+    /** @internal */ readonly _options: SubscribeOptions = {},
+  ) {
+    const { signal, replay = -1 } = _options;
+    signal?.throwIfAborted();
+    this._from = replay;
+    const off = onAbort(signal, (reason) => this._end(reason));
+    this.ready = new Promise((resolve, reject) => {
+      this._confirm = () => {
+        this._confirmed = true;
+        resolve();
+      };
+      this._end = (error) => {
+        if (this.#ended) return;
+        this.#ended = true;
+        this.#error = error;
+        off();
+        feeds._remove(this);
+        reject(error ?? new BayeuxError("unsubscribed"));
+        this.#wake();
+      };
+    });
+    // Waiting for it is optional.
+    this.ready.catch(() => {});
+    feeds._add(this);
+  }
+
+  /** Ends it. The server is told when this was the last one on the channel. */
+  unsubscribe(): void {
+    this._end();
+  }
+
+  [Symbol.dispose](): void {
+    this._end();
+  }
+
+  /** @internal */
+  _push(message: Delivery<T>): void {
+    if (this.#ended) return;
+    const { buffer = 1000, overflow } = this._options;
+    if (this._callback) this._callback(message);
+    else if (this.#buffer.push(message) > buffer) {
+      this.#buffer.shift();
+      if (overflow != "drop") this._end(new BayeuxError("buffer full"));
+    }
+    this.#wake();
+  }
+
+  /** Reads what arrives; leaving the loop unsubscribes. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Delivery<T>, void, undefined> {
+    try {
+      for (;;) {
+        if (this.#buffer[0]) yield this.#buffer.shift()!;
+        else if (this.#ended) break;
+        else await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+      if (this.#error) throw this.#error;
+    } finally {
+      this._end();
+    }
+  }
+}

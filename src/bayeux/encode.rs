@@ -1,0 +1,171 @@
+//! Messages and replies to bytes.
+//!
+//! Called by the broker (once per publication) and by the exchange (once per response). Raw JSON from peers is copied
+//! as it is; only names and texts of our own are written, and those go through a JSON writer when they could need it.
+
+use super::{advice::Advice, reply::Reply};
+use serde_json::value::RawValue;
+
+/// Writes a publication the way every subscriber receives it: `channel`, `data`, and the `ext` that extensions own, as
+/// the only element of an array, so that it can go alone without being copied.
+/// The channel was checked before, so it holds nothing that JSON escapes.
+pub fn publication(channel: &str, data: &RawValue, ext: Option<&str>) -> Vec<u8> {
+    let ext_len = ext.map_or(0, |e| e.len() + 7);
+    let mut out = Vec::with_capacity(channel.len() + data.get().len() + ext_len + 25);
+    out.push(b'[');
+    out.extend_from_slice(PUBLICATION_HEAD.as_bytes());
+    out.extend_from_slice(channel.as_bytes());
+    out.extend_from_slice(PUBLICATION_DATA.as_bytes());
+    out.extend_from_slice(data.get().as_bytes());
+    if let Some(ext) = ext {
+        out.extend_from_slice(b",\"ext\":");
+        out.extend_from_slice(ext.as_bytes());
+    }
+    out.extend_from_slice(b"}]");
+    out
+}
+
+/// What precedes the channel in an encoded publication.
+pub const PUBLICATION_HEAD: &str = "{\"channel\":\"";
+/// What stands between channel and data.
+pub const PUBLICATION_DATA: &str = "\",\"data\":";
+
+/// Writes one reply.
+pub fn reply(reply: &Reply, out: &mut Vec<u8>) {
+    out.push(b'{');
+    if let Some(channel) = &reply.channel {
+        out.extend_from_slice(b"\"channel\":");
+        string(channel, out);
+        out.push(b',');
+    }
+    if let Some(id) = &reply.id {
+        field("id", id.get(), out);
+        out.push(b',');
+    }
+    if let Some(subscription) = &reply.subscription {
+        field("subscription", subscription.get(), out);
+        out.push(b',');
+    }
+    field("successful", if reply.is_successful() { "true" } else { "false" }, out);
+    if let Some(error) = &reply.error {
+        out.extend_from_slice(b",\"error\":");
+        string(&error.to_string(), out);
+    }
+    if let Some(handshake) = &reply.handshake {
+        self::handshake(handshake, out);
+    }
+    if let Some(advice) = &reply.advice {
+        out.push(b',');
+        self::advice(advice, out);
+    }
+    if !reply.ext.is_empty() {
+        out.extend_from_slice(b",\"ext\":{");
+        for (n, (name, value)) in reply.ext.iter().enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            field(name, value, out);
+        }
+        out.push(b'}');
+    }
+    out.push(b'}');
+}
+
+fn handshake(handshake: &super::reply::HandshakeReply, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"version\":\"1.0\",\"minimumVersion\":\"1.0\"");
+    if let Some(id) = &handshake.client_id {
+        out.extend_from_slice(b",\"clientId\":");
+        string(id, out);
+    }
+    out.extend_from_slice(b",\"supportedConnectionTypes\":[");
+    for (n, name) in handshake.connection_types.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        string(name, out);
+    }
+    out.push(b']');
+}
+
+fn advice(advice: &Advice, out: &mut Vec<u8>) {
+    use std::io::Write;
+    let multiple = if advice.multiple_clients { "\"multiple-clients\":true," } else { "" };
+    // Writing to a Vec cannot fail.
+    let _ = write!(
+        out,
+        "\"advice\":{{{multiple}\"reconnect\":\"{}\",\"interval\":{},\"timeout\":{}}}",
+        advice.reconnect.as_str(),
+        advice.interval.as_millis(),
+        advice.timeout.as_millis(),
+    );
+}
+
+fn field(name: &str, raw: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+    out.extend_from_slice(raw.as_bytes());
+}
+
+/// Writes a JSON string; names without anything to escape, which is nearly all, are copied.
+fn string(text: &str, out: &mut Vec<u8>) {
+    if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        // A string always serialises, and writing to a Vec cannot fail.
+        let _ = serde_json::to_writer(out, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bayeux::{DecodeLimits, ProtocolError, Reconnect, decode, reply::HandshakeReply};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn written(r: &Reply) -> serde_json::Value {
+        let mut out = Vec::new();
+        reply(r, &mut out);
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn a_full_handshake_reply_is_what_the_contract_shows() {
+        let body = br#"[{"channel":"/meta/handshake","id":12}]"#;
+        let decoded = decode(body, DecodeLimits { messages: 1, depth: 9 }).unwrap();
+        let mut r = Reply::to(&decoded.messages[0]);
+        r.handshake =
+            Some(HandshakeReply { client_id: Some("abc".into()), connection_types: vec!["websocket", "long-polling"] });
+        r.advice = Some(Advice::retry(Duration::ZERO, Duration::from_secs(30)).with(Reconnect::Retry));
+        r.ext.push(("ack", "true".into()));
+        assert_eq!(
+            written(&r),
+            serde_json::json!({"channel":"/meta/handshake","id":12,"successful":true,"version":"1.0",
+                "minimumVersion":"1.0","clientId":"abc","supportedConnectionTypes":["websocket","long-polling"],
+                "advice":{"reconnect":"retry","interval":0,"timeout":30000},"ext":{"ack":true}})
+        );
+    }
+
+    #[test]
+    fn a_refusal_without_a_message_is_just_the_error() {
+        let r = Reply::refuse_all(ProtocolError::malformed("body", "empty"));
+        assert_eq!(written(&r), serde_json::json!({"successful":false,"error":"400:body:empty"}));
+    }
+
+    proptest! {
+        #[test]
+        fn data_survives_decode_and_encode_byte_for_byte(
+            text in "\\PC{0,40}", int in any::<i128>(), tail in "[0-9]{1,30}", ws in "[ \t\r\n]{0,3}",
+        ) {
+            let string = serde_json::to_string(&text).unwrap();
+            let data = format!("{{{ws}\"s\":{string},\"i\":{int},\"f\":1.{tail}0,\"e\":\"\\u00e9\\/\"{ws}}}");
+            let body = format!("[{{\"channel\":\"/a/b\",\"data\":{data}}}]");
+            let decoded = decode(body.as_bytes(), DecodeLimits { messages: 1, depth: 9 }).unwrap();
+            let out = publication("/a/b", decoded.messages[0].data.unwrap(), None);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), format!("[{{\"channel\":\"/a/b\",\"data\":{data}}}]"));
+        }
+    }
+}

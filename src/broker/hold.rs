@@ -1,0 +1,72 @@
+//! Holding a poll: a `/meta/connect` over long-polling or callback-polling waits here until something happens.
+//!
+//! Called by the exchange with an accepted connect. A poll whose client went away is dropped here without having taken
+//! anything from the queue.
+
+use super::{
+    Broker, Delivery, End, Event, Plan,
+    session::Session,
+};
+use crate::bayeux::Reply;
+use futures_util::FutureExt;
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+/// What a poll is answered with.
+pub struct Answered {
+    /// The session it belongs to.
+    pub session: Arc<Session>,
+    /// The messages that leave with it.
+    pub delivery: Delivery,
+    /// Set when the session was ended by the broker: the client is told before the reply.
+    pub kicked: bool,
+    /// The reply of the connect itself.
+    pub reply: Reply,
+}
+
+impl Broker {
+    /// Holds a poll until there are messages, its time is over, a newer one comes, or the session ends.
+    pub async fn hold(&self, plan: Plan) -> Answered {
+        let session = Arc::clone(&plan.session);
+        let epoch = plan.epoch.unwrap_or_default();
+        let attached = Attached { session: &session, epoch };
+        let event = wait(&session, epoch, plan.hold).await;
+        let mut delivery = Delivery::default();
+        let mut kicked = false;
+        let reply = match event {
+            Some(Event::Superseded) => plan.superseded(),
+            Some(Event::Ended(end)) => {
+                kicked = end == End::Kicked;
+                plan.ended(self, end)
+            }
+            Some(Event::Messages) => {
+                delivery = self.take(&session, epoch).await;
+                plan.answer()
+            }
+            None => plan.answer(),
+        };
+        self.answered(&session);
+        drop(attached);
+        Answered { session, delivery, kicked, reply }
+    }
+}
+
+/// The next event, or `None` when there was none in time.
+async fn wait(session: &Session, epoch: u64, hold: Duration) -> Option<Event> {
+    let event = poll_fn(|cx| session.poll_event(epoch, cx));
+    if hold.is_zero() {
+        return event.now_or_never();
+    }
+    tokio::time::timeout(hold, event).await.ok()
+}
+
+/// Lets the attachment go when the hold ends, also by being dropped.
+struct Attached<'a> {
+    session: &'a Session,
+    epoch: u64,
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.session.detach(self.epoch);
+    }
+}

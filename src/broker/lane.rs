@@ -1,0 +1,189 @@
+//! Fan-out lanes: each owns a share of the sessions and its own channel index, and reads the log in order. So the order
+//! per session needs no lock across sessions, and fan-out uses all cores.
+//!
+//! Started by `Broker::start` under a supervisor: a lane that panics is started again and its sessions go on from their
+//! records. A lane never waits for a session: it pushes into queues and wakes whoever holds them.
+
+use super::{
+    Broker,
+    index::ChannelIndex,
+    session::{End, QueueLimits, Session},
+};
+use crate::{bayeux::Seq, engine::Publication};
+use parking_lot::Mutex;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// Publications a lane takes from the log at once; those to one session then leave together.
+const CHUNK: usize = 256;
+/// How long a lane waits before it asks an unavailable log again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// A share of the sessions.
+pub struct Lane {
+    index: Mutex<ChannelIndex>,
+    position: AtomicU64,
+    progress: Notify,
+    /// Set by tests: the next publication makes this lane panic.
+    #[cfg(test)]
+    pub fault: std::sync::atomic::AtomicBool,
+}
+
+impl Lane {
+    /// A lane that starts reading after `position`.
+    pub fn new(position: Seq) -> Self {
+        Self {
+            index: Mutex::default(),
+            position: AtomicU64::new(position),
+            progress: Notify::new(),
+            #[cfg(test)]
+            fault: std::sync::atomic::AtomicBool::new(false),
+        }
+    }
+
+    /// How far it has read.
+    pub fn position(&self) -> Seq {
+        self.position.load(Ordering::Acquire)
+    }
+
+    /// Waits until it has read on.
+    pub async fn progress(&self, past: Seq) {
+        loop {
+            let moved = self.progress.notified();
+            if self.position() > past {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Adds subscriptions. `begin` is asked for the position they begin at while the lane stands still, so that nothing
+    /// between the two is lost or delivered twice.
+    pub fn subscribe(&self, session: &Arc<Session>, patterns: &[Arc<str>], begin: impl FnOnce() -> Seq) -> Seq {
+        let mut index = self.index.lock();
+        let since = begin();
+        for pattern in patterns {
+            index.add(pattern, session, since);
+        }
+        since
+    }
+
+    /// Removes subscriptions.
+    pub fn unsubscribe(&self, session: &Arc<Session>, patterns: impl IntoIterator<Item = impl AsRef<str>>) {
+        let mut index = self.index.lock();
+        for pattern in patterns {
+            index.remove(pattern.as_ref(), session.id);
+        }
+    }
+
+    fn moved_to(&self, position: Seq) {
+        self.position.store(position, Ordering::Release);
+        self.progress.notify_waiters();
+    }
+}
+
+impl Broker {
+    /// Runs lane `number` until the broker is dropped, whatever happens inside.
+    pub(super) async fn supervise(self, number: usize) {
+        loop {
+            let broker = self.clone();
+            match tokio::spawn(async move { broker.run_lane(number).await }).await {
+                Ok(()) => return,
+                Err(fault) if fault.is_panic() => {
+                    tracing::error!(lane = number, "a fan-out lane failed; its sessions go on from their records");
+                    self.metrics().lane_restarts.inc();
+                    self.rebuild_lane(number).await;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn run_lane(&self, number: usize) {
+        let lane = self.lane(number);
+        let mut head = self.engine().head();
+        let mut wakers = Vec::new();
+        loop {
+            let position = lane.position();
+            if head.wait_for(|head| *head > position).await.is_err() {
+                return;
+            }
+            match self.engine().read(position, CHUNK).await {
+                Ok(batch) => {
+                    if let Some((first, last)) = batch.lost {
+                        tracing::error!(lane = number, first, last, "a lane fell behind what the log keeps");
+                        self.make_all_catch_up(number, last);
+                    }
+                    for publication in &batch.publications {
+                        self.fan_out(lane, publication, &mut wakers);
+                    }
+                    lane.moved_to(batch.through);
+                }
+                Err(error) => {
+                    tracing::warn!(lane = number, %error, "cannot read the log");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+            // Woken only now, so that what came together leaves together.
+            wakers.drain(..).for_each(Waker::wake);
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Pushes one publication into the queue of every session of the lane that it concerns. Never awaits.
+    fn fan_out(&self, lane: &Lane, publication: &Arc<Publication>, wakers: &mut Vec<Waker>) {
+        #[cfg(test)]
+        assert!(!lane.fault.swap(false, Ordering::Relaxed), "a fault injected by a test");
+        let limits = QueueLimits { messages: self.settings().max_queue, bytes: self.settings().max_queue_bytes };
+        let draft = &publication.draft;
+        if let Some(to) = draft.to {
+            let session = self.sessions().get(to).filter(|s| std::ptr::eq(self.lane(s.lane), lane));
+            wakers.extend(session.and_then(|s| s.enqueue(publication, limits)));
+            return;
+        }
+        let without = if self.settings().broadcast_to_publisher { None } else { draft.publisher };
+        lane.index.lock().for_each(draft.channel(), publication.seq, |session| {
+            if without != Some(session.id) {
+                wakers.extend(session.enqueue(publication, limits));
+            }
+        });
+    }
+
+    /// The log lost what this lane had not read: every session of it must read for itself, and is told of its gap.
+    fn make_all_catch_up(&self, number: usize, to: Seq) {
+        for session in self.sessions().filter(|s| s.lane == number) {
+            session.lock().read_from_log(to);
+        }
+    }
+
+    /// Gives a failed lane a new index and its sessions new state, from their records and their cursors.
+    async fn rebuild_lane(&self, number: usize) {
+        let lane = self.lane(number);
+        let old = self.sessions().filter(|s| s.lane == number);
+        *lane.index.lock() = ChannelIndex::default();
+        // Everything up to here is read by the sessions themselves.
+        let position = self.engine().newest();
+        lane.moved_to(position);
+        for session in old {
+            let (waker, handed, deadline) = {
+                let mut state = session.lock();
+                let Some(waker) = state.end(End::LaneLost) else { continue };
+                (waker, state.handed(), state.deadline)
+            };
+            match self.revive(session.id, handed, deadline).await {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => self.sessions().remove(&session),
+            }
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The broker: sessions, subscriptions, fan-out, queues, delivery, expiry. One file per verb in `verb/`.
+//!
+//! Called by transports and the API; appends to and reads from the engine. Knows no HTTP, no socket, no concrete engine.
+//! The ten steps of a message run through here as 4 handle, 5 append, 6 fan out, 7 queue and 8 drain.
+
+pub mod browser;
+pub mod caller;
+pub mod delivery;
+pub mod hold;
+pub mod index;
+pub mod lane;
+pub mod metrics;
+pub mod record;
+pub mod session;
+pub mod settings;
+pub mod stream;
+pub mod sweep;
+pub mod table;
+pub mod throttle;
+pub mod verb;
+
+pub use caller::Caller;
+pub use delivery::Delivery;
+pub use hold::Answered;
+pub use metrics::Metrics;
+pub use session::{End, Event, Session};
+pub use settings::BrokerSettings;
+pub use stream::Stream;
+pub use verb::connect::{Connect, Plan};
+
+use crate::{
+    bayeux::{Advice, ChannelLimits, ClientId, ConnectionType, Message, ProtocolError, Reply, Seq},
+    engine::{Draft, Engine, EngineError},
+};
+use browser::Browsers;
+use lane::Lane;
+use serde_json::value::RawValue;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use table::SessionTable;
+use throttle::Throttle;
+use tokio::{sync::watch, time::Instant};
+
+/// Publications a lane may be behind before publishers wait for it.
+const MAX_LANE_LAG: u64 = 10_000;
+
+/// The broker. Cheap to clone; all clones are the same broker.
+#[derive(Clone)]
+pub struct Broker(Arc<Inner>);
+
+struct Inner {
+    settings: BrokerSettings,
+    connection_types: Vec<ConnectionType>,
+    engine: Arc<dyn Engine>,
+    sessions: SessionTable,
+    lanes: Vec<Lane>,
+    browsers: Browsers,
+    throttle: Throttle,
+    metrics: Metrics,
+    stopping: watch::Sender<bool>,
+}
+
+impl Broker {
+    /// Starts a broker on an engine: its lanes and its sweep run until the runtime ends. Must be called on a tokio
+    /// runtime. `connection_types` are the transports that handshakes offer.
+    pub fn start(settings: BrokerSettings, connection_types: Vec<ConnectionType>, engine: Arc<dyn Engine>) -> Self {
+        let lanes = match settings.lanes {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        let newest = engine.newest();
+        let broker = Self(Arc::new(Inner {
+            settings,
+            connection_types,
+            engine,
+            sessions: SessionTable::default(),
+            lanes: (0..lanes).map(|_| Lane::new(newest)).collect(),
+            browsers: Browsers::default(),
+            throttle: Throttle::default(),
+            metrics: Metrics::default(),
+            stopping: watch::Sender::new(false),
+        }));
+        for number in 0..lanes {
+            tokio::spawn(broker.clone().supervise(number));
+        }
+        tokio::spawn(broker.clone().sweep_for_ever());
+        broker
+    }
+
+    /// The settings it was started with.
+    pub fn settings(&self) -> &BrokerSettings {
+        &self.0.settings
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// The transports that handshakes offer.
+    pub fn connection_types(&self) -> &[ConnectionType] {
+        &self.0.connection_types
+    }
+
+    /// Publishes from the program that embeds the broker; returns the position in the log.
+    ///
+    /// # Errors
+    /// When the channel cannot be published to, the data is not JSON, or the log cannot take it.
+    pub async fn publish_data(&self, channel: &str, data: &str) -> Result<Seq, ProtocolError> {
+        if !crate::bayeux::channel::is_publishable(channel, self.channel_limits()) {
+            return Err(ProtocolError::ChannelInvalid);
+        }
+        let data: &RawValue =
+            serde_json::from_str(data).map_err(|_| ProtocolError::malformed("data", "must be JSON"))?;
+        let places = self.append(vec![Draft::new(channel, data, None, wall_clock_ms())]).await;
+        places.ok().and_then(|p| p.first().copied()).ok_or(ProtocolError::EngineUnavailable)
+    }
+
+    /// Begins to stop: every held connect is answered, streams are told, new sessions are refused.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
+        for session in self.sessions().filter(|_| true) {
+            let waker = session.lock().end(End::ShuttingDown).flatten();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Whether it has begun to stop.
+    pub fn is_stopping(&self) -> bool {
+        *self.0.stopping.borrow()
+    }
+
+    /// Becomes true when it begins to stop.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+
+    /// How long a refusal for an unknown session should wait before it is sent.
+    pub fn unknown_session_delay(&self, caller: &Caller, message: &Message<'_>) -> Duration {
+        let claimed = message.client_id.as_deref().unwrap_or("");
+        let s = self.settings();
+        self.0.throttle.delay(
+            caller.peer,
+            claimed,
+            Instant::now(),
+            s.unknown_session_delay,
+            s.unknown_session_max_delay,
+        )
+    }
+
+    /// The session a message names, if this caller may speak for it.
+    ///
+    /// # Errors
+    /// `SessionUnknown` when there is none, or it belongs to another browser and cookies are required.
+    pub async fn session(&self, caller: &Caller, message: &Message<'_>) -> Result<Arc<Session>, ProtocolError> {
+        let unknown = || ProtocolError::SessionUnknown(self.settings().unknown_session_error.clone().into());
+        let id = message.client_id.as_deref().and_then(ClientId::parse).ok_or_else(unknown)?;
+        let session = self.sessions().get(id).ok_or_else(unknown)?;
+        if self.settings().require_cookie && session.browser != caller.browser {
+            return Err(unknown());
+        }
+        Ok(session)
+    }
+
+    /// The refusal of a message whose session is unknown; meta replies say how to get a new one.
+    pub(crate) fn refuse_unknown(&self, message: &Message<'_>, error: ProtocolError) -> Reply {
+        let advise = matches!(error, ProtocolError::SessionUnknown(_)) && message.channel.starts_with("/meta/");
+        let mut reply = Reply::refuse(message, error);
+        if advise {
+            reply.advice = Some(self.advice().with(crate::bayeux::Reconnect::Handshake).after(Duration::ZERO));
+        }
+        reply
+    }
+
+    /// The normal advice.
+    pub fn advice(&self) -> Advice {
+        Advice::retry(self.settings().interval, self.settings().timeout)
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
+    }
+
+    pub(crate) fn sessions(&self) -> &SessionTable {
+        &self.0.sessions
+    }
+
+    pub(crate) fn browsers(&self) -> &Browsers {
+        &self.0.browsers
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    pub(crate) fn lane(&self, number: usize) -> &Lane {
+        &self.0.lanes[number]
+    }
+
+    pub(crate) fn lane_of(&self, id: ClientId) -> usize {
+        // The low bits choose the shard of the table; others choose the lane.
+        (id.bits() >> 64) as usize % self.0.lanes.len()
+    }
+
+    pub(crate) fn channel_limits(&self) -> ChannelLimits {
+        ChannelLimits { bytes: self.settings().max_channel_bytes, segments: self.settings().max_channel_segments }
+    }
+
+    /// Appends to the log, but not faster than the slowest lane can read it.
+    pub(crate) async fn append(&self, drafts: Vec<Draft>) -> Result<Vec<Seq>, EngineError> {
+        for lane in &self.0.lanes {
+            let position = lane.position();
+            if self.engine().newest().saturating_sub(position) > MAX_LANE_LAG {
+                lane.progress(position).await;
+            }
+        }
+        let count = drafts.len() as u64;
+        let places = self.engine().append(drafts).await?;
+        self.metrics().publications.inc_by(count);
+        Ok(places)
+    }
+
+    /// Ends a session for good: tells whoever is attached, and forgets it.
+    pub(crate) async fn end(&self, session: &Arc<Session>, end: End) -> bool {
+        let (waker, patterns) = {
+            let mut state = session.lock();
+            let Some(waker) = state.end(end) else { return false };
+            (waker, std::mem::take(&mut state.subscriptions))
+        };
+        self.lane(session.lane).unsubscribe(session, patterns.iter().map(|s| &s.pattern));
+        self.sessions().remove(session);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        self.count_end(end);
+        if let Err(error) = self.engine().forget(session.id).await {
+            tracing::warn!(%error, session = ?session.id, "the record of a session that ended could not be removed");
+        }
+        true
+    }
+
+    fn count_end(&self, end: End) {
+        use metrics::{EndCause, EndLabel};
+        let cause = match end {
+            End::Disconnected => EndCause::Disconnected,
+            End::Expired => EndCause::Expired,
+            End::Kicked => EndCause::Kicked,
+            End::ShuttingDown | End::LaneLost => return,
+        };
+        self.metrics().sessions_ended.get_or_create(&EndLabel { cause }).inc();
+        self.metrics().sessions.dec();
+    }
+}
+
+/// The wall clock in milliseconds since 1970.
+pub(crate) fn wall_clock_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,64 @@
+//! The attachment of a transport that pushes: WebSocket, EventSource, iframe. It hears of messages as they come and
+//! takes them without waiting for a connect.
+//!
+//! Held by one task of a transport; a newer attachment of the session takes over, and dropping it ends nothing.
+
+use super::{
+    Broker, Delivery, Event,
+    session::Session,
+};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// A pushing transport's hold on a session.
+pub struct Stream {
+    broker: Broker,
+    session: Arc<Session>,
+    epoch: u64,
+}
+
+impl Broker {
+    /// Makes the caller the session's newest attachment.
+    pub fn attach(&self, session: &Arc<Session>) -> Stream {
+        let (epoch, older) = session.lock().attach();
+        if let Some(older) = older {
+            older.wake();
+        }
+        Stream { broker: self.clone(), session: Arc::clone(session), epoch }
+    }
+}
+
+impl Stream {
+    /// The session it belongs to.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Waits for the next event.
+    pub fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.session.poll_event(self.epoch, cx)
+    }
+
+    /// Whether a newer attachment has not taken over.
+    pub fn is_current(&self) -> bool {
+        self.session.lock().is_current(self.epoch)
+    }
+
+    /// Takes what waits.
+    pub async fn take(&self) -> Delivery {
+        self.broker.take(&self.session, self.epoch).await
+    }
+
+    /// Puts back what could not be written.
+    pub fn restore(&self, delivery: Delivery) {
+        self.broker.restore(&self.session, delivery);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.session.detach(self.epoch);
+    }
+}

@@ -1,0 +1,166 @@
+//! `/meta/connect`: asks for messages. This file decides whether it is held and what advice its reply carries; `hold.rs`
+//! holds it for polls, the transports of streams hold it themselves beside what they push.
+
+use crate::{
+    bayeux::{Advice, ConnectionType, Message, ProtocolError, Reconnect, Reply},
+    broker::{
+        Broker, Caller, End, Session,
+        browser::HeldPoll,
+    },
+};
+use std::{sync::Arc, task::Waker, time::Duration};
+use tokio::time::Instant;
+
+/// Longest pause a client may announce; its session is kept for as long, so it is bounded.
+const MAX_ANNOUNCED_INTERVAL: Duration = Duration::from_secs(600);
+/// The part of the advertised timeout that is really held: some clients give up at exactly the advertised time.
+const HELD_PERCENT: u32 = 95;
+
+/// What becomes of a connect.
+pub enum Connect {
+    /// Its reply is known.
+    Refused(Reply),
+    /// It is accepted: held, or answered at once with what waits.
+    Planned(Plan),
+}
+
+/// An accepted connect and how it will be answered.
+pub struct Plan {
+    /// The session that connects.
+    pub session: Arc<Session>,
+    /// How long it is held when nothing happens; zero is not at all.
+    pub hold: Duration,
+    /// For polls: the attachment that this connect is.
+    pub epoch: Option<u64>,
+    reply: Reply,
+    advice: Advice,
+    tell: bool,
+    /// Its place among the held polls of its browser.
+    _slot: Option<HeldPoll>,
+}
+
+impl Plan {
+    /// The reply when the hold ended normally: a message, or time.
+    pub fn answer(self) -> Reply {
+        if self.tell { self.reply.advise(self.advice) } else { self.reply }
+    }
+
+    /// The reply to a connect that a newer one replaced: success and nothing else.
+    pub fn superseded(self) -> Reply {
+        self.reply
+    }
+
+    /// The reply when the session ended meanwhile.
+    pub fn ended(self, broker: &Broker, end: End) -> Reply {
+        match end {
+            End::Disconnected | End::Kicked => self.reply.advise(self.advice.with(Reconnect::None)),
+            End::Expired => {
+                let error = ProtocolError::SessionUnknown(broker.settings().unknown_session_error.clone().into());
+                self.reply.failed(error).advise(self.advice.with(Reconnect::Handshake))
+            }
+            End::ShuttingDown | End::LaneLost => self.answer(),
+        }
+    }
+}
+
+impl Broker {
+    /// Handles a connect. `batched` says that other messages came in the same request: then nothing is held.
+    pub async fn connect(&self, caller: &Caller, message: &Message<'_>, batched: bool) -> Connect {
+        if let Some(fault) = &message.fault {
+            return Connect::Refused(Reply::refuse(message, fault.clone()));
+        }
+        match self.session(caller, message).await {
+            Ok(session) => Connect::Planned(self.plan(caller, message, batched, session)),
+            Err(error) => Connect::Refused(self.refuse_unknown(message, error)),
+        }
+    }
+
+    fn plan(&self, caller: &Caller, message: &Message<'_>, batched: bool, session: Arc<Session>) -> Plan {
+        let asked = message.advice.unwrap_or_default();
+        let transport = speaks_over(caller, message);
+        let beside_stream = transport.is_stream() && transport != caller.transport;
+        let mut advice = self.advice();
+        if let Some(interval) = asked.interval {
+            advice.interval = interval.min(MAX_ANNOUNCED_INTERVAL);
+        }
+        let full = self.settings().timeout * HELD_PERCENT / 100;
+        let mut hold = asked.timeout.map_or(full, |t| t.min(full));
+        let mut slot = None;
+        if beside_stream {
+            // The stream delivers; the connect is only a heartbeat, so it is answered at once and comes back later.
+            advice.interval = self.settings().timeout;
+            hold = Duration::ZERO;
+        }
+        if batched || self.is_stopping() || !self.connected_before(&session, transport) {
+            hold = Duration::ZERO;
+        }
+        if !hold.is_zero() && !transport.is_stream() && !session.lock().has_messages() {
+            match self.browser_slot(caller) {
+                Ok(taken) => slot = taken,
+                Err(TooManyTabs) => {
+                    advice = Advice { multiple_clients: true, ..advice.after(self.settings().multi_session_interval) };
+                    hold = Duration::ZERO;
+                }
+            }
+        }
+        let (tell, epoch, older) = self.enter(&session, (transport, advice), hold, !transport.is_stream());
+        if let Some(older) = older {
+            older.wake();
+        }
+        let tell = tell || message.advice.is_some() || transport == ConnectionType::WebSocket;
+        Plan { session, hold, epoch, reply: Reply::to(message), advice, tell, _slot: slot }
+    }
+
+    /// Notes the connect in the session: its deadline, its advice, and for polls its attachment.
+    fn enter(
+        &self, session: &Session, advised: (ConnectionType, Advice), hold: Duration, poll: bool,
+    ) -> (bool, Option<u64>, Option<Waker>) {
+        let mut state = session.lock();
+        state.interval = advised.1.interval;
+        state.deadline = Instant::now() + hold + state.interval + self.settings().max_interval;
+        let news = state.advised != Some(advised);
+        state.advised = Some(advised);
+        if !poll {
+            return (news, None, None);
+        }
+        let (epoch, older) = state.attach();
+        (news, Some(epoch), older)
+    }
+
+    /// The first connect after a handshake or a change of transport is answered at once, so that the client learns
+    /// that it works.
+    fn connected_before(&self, session: &Session, transport: ConnectionType) -> bool {
+        session.lock().advised.is_some_and(|(last, _)| last == transport)
+    }
+
+    fn browser_slot(&self, caller: &Caller) -> Result<Option<HeldPoll>, TooManyTabs> {
+        match &caller.browser {
+            Some(browser) if !caller.multiplexed => {
+                self.browsers().hold(browser, self.settings().max_sessions_per_browser).map(Some).ok_or(TooManyTabs)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Notes that a connect was answered: from now on the client's silence counts.
+    pub fn answered(&self, session: &Session) {
+        let mut state = session.lock();
+        state.deadline = Instant::now() + state.interval + self.settings().max_interval;
+    }
+}
+
+/// The browser holds as many polls as it may.
+struct TooManyTabs;
+
+/// The transport a connect belongs to: streams that only go down have their connects sent by POST.
+fn speaks_over(caller: &Caller, message: &Message<'_>) -> ConnectionType {
+    let named = message.connection_type.as_deref().and_then(ConnectionType::parse);
+    match named {
+        Some(stream @ (ConnectionType::EventSource | ConnectionType::Iframe))
+            if caller.transport == ConnectionType::LongPolling =>
+        {
+            stream
+        }
+        _ => caller.transport,
+    }
+}

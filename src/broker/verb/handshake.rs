@@ -1,0 +1,80 @@
+//! `/meta/handshake`: makes a session. An older session of the same client lives on until it expires.
+
+use crate::{
+    bayeux::{ClientId, ConnectionType, Message, ProtocolError, Reconnect, Reply, reply::HandshakeReply},
+    broker::{Broker, Caller, Session},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How long a client that was refused for lack of room is asked to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl Broker {
+    /// Handles a handshake. The reply stands alone in its response; the session is returned beside it.
+    pub async fn handshake(&self, caller: &Caller, message: &Message<'_>) -> (Reply, Option<Arc<Session>>) {
+        match self.try_handshake(caller, message).await {
+            Ok(session) => {
+                let mut reply = Reply::to(message);
+                reply.handshake = Some(self.handshake_reply(Some(session.id)));
+                if caller.transport == ConnectionType::WebSocket {
+                    reply.advice = Some(self.advice());
+                }
+                (reply, Some(session))
+            }
+            Err(error) => (self.refuse_handshake(message, error), None),
+        }
+    }
+
+    /// A refused handshake: says whether and when to come back.
+    pub fn refuse_handshake(&self, message: &Message<'_>, error: ProtocolError) -> Reply {
+        let advice = self.advice();
+        let (advice, list) = match &error {
+            ProtocolError::NoCommonConnectionType(_) => (Some(advice.with(Reconnect::None)), true),
+            ProtocolError::HandshakeDenied(_) => (Some(advice.with(Reconnect::None)), false),
+            ProtocolError::Malformed(..) | ProtocolError::MessageIdInvalid => (None, false),
+            _ => (Some(advice.with(Reconnect::Handshake).after(RETRY_AFTER)), false),
+        };
+        let handshake = list.then(|| self.handshake_reply(None));
+        Reply { advice, handshake, ..Reply::refuse(message, error) }
+    }
+
+    async fn try_handshake(&self, caller: &Caller, message: &Message<'_>) -> Result<Arc<Session>, ProtocolError> {
+        if let Some(fault) = &message.fault {
+            return Err(fault.clone());
+        }
+        self.check_connection_types(message)?;
+        if self.is_stopping() {
+            return Err(ProtocolError::ShuttingDown);
+        }
+        if self.sessions().len() >= self.settings().max_sessions {
+            return Err(ProtocolError::TooManySessions);
+        }
+        let id = ClientId::new(Uuid::new_v4());
+        let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
+        let session =
+            Arc::new(Session::new(id, self.lane_of(id), caller.browser.clone(), self.engine().newest(), deadline));
+        self.save(&session, &[]).await.map_err(|_| ProtocolError::EngineUnavailable)?;
+        self.sessions().insert(Arc::clone(&session));
+        self.metrics().handshakes.inc();
+        self.metrics().sessions.inc();
+        Ok(session)
+    }
+
+    fn check_connection_types(&self, message: &Message<'_>) -> Result<(), ProtocolError> {
+        let Some(theirs) = &message.supported_connection_types else { return Ok(()) };
+        let common = theirs.iter().filter_map(|name| ConnectionType::parse(name));
+        if common.into_iter().any(|t| self.connection_types().contains(&t)) {
+            return Ok(());
+        }
+        Err(ProtocolError::NoCommonConnectionType(theirs.join(" ")))
+    }
+
+    fn handshake_reply(&self, id: Option<ClientId>) -> HandshakeReply {
+        HandshakeReply {
+            client_id: id.map(|id| id.to_string()),
+            connection_types: self.connection_types().iter().map(|t| t.as_str()).collect(),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `/meta/unsubscribe`: gives channels back. Succeeds for every valid name, whether it was held or not.
+
+use super::subscribe::echo_subscription;
+use crate::{
+    bayeux::{Message, Pattern, ProtocolError, Reply},
+    broker::{Broker, Caller},
+};
+
+impl Broker {
+    /// Handles an unsubscribe.
+    pub async fn unsubscribe(&self, caller: &Caller, message: &Message<'_>) -> Reply {
+        let reply = match self.try_unsubscribe(caller, message).await {
+            Ok(()) => Reply::to(message),
+            Err(error) => self.refuse_unknown(message, error),
+        };
+        echo_subscription(reply, message)
+    }
+
+    async fn try_unsubscribe(&self, caller: &Caller, message: &Message<'_>) -> Result<(), ProtocolError> {
+        if let Some(fault) = &message.fault {
+            return Err(fault.clone());
+        }
+        let session = self.session(caller, message).await?;
+        self.touch(&session);
+        let names = message.subscriptions()?;
+        if names.iter().any(|name| Pattern::parse(name, self.channel_limits()).is_none()) {
+            return Err(ProtocolError::SubscriptionInvalid);
+        }
+        self.lane(session.lane).unsubscribe(&session, &names);
+        let saving = {
+            let mut state = session.lock();
+            let before = state.subscriptions.len();
+            state.subscriptions.retain(|s| !names.iter().any(|name| **name == *s.pattern));
+            if state.subscriptions.len() == before {
+                return Ok(());
+            }
+            self.save(&session, &state.subscriptions)
+        };
+        saving.await.map_err(|_| ProtocolError::EngineUnavailable)
+    }
+}

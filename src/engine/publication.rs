@@ -1,0 +1,106 @@
+//! A publication: a message that has its place in the log, encoded once for all who receive it.
+//!
+//! Made by the broker as a `Draft`, numbered by the engine, shared by every queue as an `Arc`. Never changed after that.
+
+use crate::bayeux::{ClientId, Seq, encode};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+/// A message that waits for its place in the log.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// `[{...}]`: a whole response or frame when it goes alone.
+    framed: Bytes,
+    channel_len: u32,
+    data_len: u32,
+    /// The session that published it, when one did.
+    pub publisher: Option<ClientId>,
+    /// The one session it is for; `None` is for all subscribers.
+    pub to: Option<ClientId>,
+    /// When it was accepted: the wall clock in milliseconds.
+    pub time_ms: u64,
+}
+
+impl Draft {
+    /// Encodes a message. `channel` must have been checked: it is written without escaping.
+    pub fn new(channel: &str, data: &RawValue, ext: Option<&str>, time_ms: u64) -> Self {
+        Self {
+            framed: encode::publication(channel, data, ext).into(),
+            channel_len: u32::try_from(channel.len()).unwrap_or(u32::MAX),
+            data_len: u32::try_from(data.get().len()).unwrap_or(u32::MAX),
+            publisher: None,
+            to: None,
+            time_ms,
+        }
+    }
+
+    /// Marks who published it.
+    #[must_use]
+    pub fn from(self, publisher: Option<ClientId>) -> Self {
+        Self { publisher, ..self }
+    }
+
+    /// Addresses it to one session.
+    #[must_use]
+    pub fn to(self, session: ClientId) -> Self {
+        Self { to: Some(session), ..self }
+    }
+
+    /// Its JSON object as subscribers receive it.
+    pub fn encoded(&self) -> &[u8] {
+        self.framed.get(1..self.framed.len() - 1).unwrap_or_default()
+    }
+
+    /// The same as the only element of an array, shared by all who send it alone.
+    pub fn framed(&self) -> &Bytes {
+        &self.framed
+    }
+
+    /// The channel it was published to.
+    pub fn channel(&self) -> &str {
+        self.text(encode::PUBLICATION_HEAD.len(), self.channel_len as usize)
+    }
+
+    /// The payload, byte for byte as the publisher sent it.
+    pub fn data(&self) -> &str {
+        let start = encode::PUBLICATION_HEAD.len() + self.channel_len as usize + encode::PUBLICATION_DATA.len();
+        self.text(start, self.data_len as usize)
+    }
+
+    fn text(&self, start: usize, len: usize) -> &str {
+        self.encoded().get(start..start + len).and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default()
+    }
+}
+
+/// A message with its place in the log.
+#[derive(Debug)]
+pub struct Publication {
+    /// Its position.
+    pub seq: Seq,
+    /// The message.
+    pub draft: Draft,
+}
+
+impl Publication {
+    /// Bytes it counts for in queues and in the log: its JSON and what carries it.
+    pub fn weight(&self) -> usize {
+        self.draft.framed.len() + size_of::<Self>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channel_and_data_are_found_again_in_the_encoded_form() {
+        let data = RawValue::from_string(r#"{"a":"\u00e9 é","n":1.10}"#.into()).unwrap();
+        let draft = Draft::new("/a/b", &data, Some(r#"{"binary":{}}"#), 0);
+        assert_eq!(draft.channel(), "/a/b");
+        assert_eq!(draft.data(), data.get());
+        assert_eq!(
+            std::str::from_utf8(draft.encoded()).unwrap(),
+            r#"{"channel":"/a/b","data":{"a":"\u00e9 é","n":1.10},"ext":{"binary":{}}}"#
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! Accepts connections and serves HTTP/1.1 on each in a task of its own.
+//!
+//! Run by `server::run`. Tuned for many connections that mostly wait: small buffers, no timer per connection.
+
+use super::{
+    io::NotedStream,
+    watch::{Progress, Watch},
+};
+use crate::transport::{Connection, TransportSettings};
+use axum::{Router, body::Body};
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use std::{convert::Infallible, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch::Receiver,
+    time::Instant,
+};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+/// Most bytes of a request's head, and of what is read at once.
+const MAX_BUFFER: usize = 64 << 10;
+/// How long accepting pauses when the process has no file descriptors left.
+const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts for one listener.
+pub struct Acceptor {
+    listener: TcpListener,
+    router: Router,
+    watch: Arc<Watch>,
+    stopping: Receiver<bool>,
+    tasks: TaskTracker,
+}
+
+impl Acceptor {
+    /// An acceptor that serves `router`, spawns into `tasks`, and lets connections end when `stopping` becomes true.
+    pub fn new(
+        listener: TcpListener, router: Router, settings: &TransportSettings, stopping: Receiver<bool>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { listener, router, watch: Arc::new(Watch::new(settings)), stopping, tasks }
+    }
+
+    /// Accepts until it is dropped.
+    pub async fn run(self) {
+        let watch = Arc::clone(&self.watch);
+        tokio::select! {
+            () = self.accept() => {}
+            () = watch.run() => {}
+        }
+    }
+
+    async fn accept(&self) {
+        let mut number = 0;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    number += 1;
+                    self.serve(number, stream, peer);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(OUT_OF_FILES_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn serve(&self, number: u64, stream: TcpStream, peer: SocketAddr) {
+        // Without it small answers wait for the peer's acknowledgement; a socket that refuses it works all the same.
+        let _ = stream.set_nodelay(true);
+        let progress = Arc::new(Progress::new(Instant::now()));
+        let connection = Connection::new(peer.ip().to_canonical());
+        let io = TokioIo::new(NotedStream::new(stream, connection.clone(), Arc::clone(&progress)));
+        let (router, watch, mut stopping) = (self.router.clone(), Arc::clone(&self.watch), self.stopping.clone());
+        let noted = Arc::clone(&progress);
+        let task = self.tasks.spawn(async move {
+            let closed = Closed { connection: connection.clone(), watch, number };
+            let service = service_fn(move |request| answer(router.clone(), request, connection.clone(), noted.clone()));
+            let serving = http1::Builder::new()
+                .half_close(false)
+                .max_buf_size(MAX_BUFFER)
+                .header_read_timeout(None)
+                .serve_connection(io, service)
+                .with_upgrades();
+            tokio::pin!(serving);
+            // A connection that breaks is the peer's affair; what it did not take is put back by `Closed`.
+            let ended = tokio::select! {
+                _ = &mut serving => true,
+                _ = stopping.wait_for(|stopping| *stopping) => false,
+            };
+            if !ended {
+                serving.as_mut().graceful_shutdown();
+                let _ = serving.await;
+            }
+            drop(closed);
+        });
+        self.watch.add(number, progress, task.abort_handle());
+    }
+}
+
+async fn answer(
+    router: Router, request: Request<Incoming>, connection: Connection, progress: Arc<Progress>,
+) -> Result<http::Response<Body>, Infallible> {
+    progress.busy(Instant::now());
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(connection);
+    let response = router.oneshot(request).await;
+    progress.idle(Instant::now());
+    response
+}
+
+/// Errors of `accept` that concern only the connection that was coming in.
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+}
+
+/// Runs when a connection ends, in whatever way.
+struct Closed {
+    connection: Connection,
+    watch: Arc<Watch>,
+    number: u64,
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.watch.remove(self.number);
+        self.connection.closed();
+    }
+}

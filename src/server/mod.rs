@@ -1,0 +1,85 @@
+//! The composition root: puts engine, broker, transports and pages together, listens, and ends in good order.
+//!
+//! Called by `serve` and by whoever embeds the whole server. The only room that knows concrete engines. Decides nothing
+//! about messages.
+
+pub mod accept;
+pub mod io;
+pub mod pages;
+pub mod settings;
+pub mod watch;
+
+pub use settings::{LogFormat, LogSettings, ServerSettings};
+
+use crate::{
+    broker::{Broker, BrokerSettings},
+    engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
+    transport::{self, OriginPolicy, Transport, TransportSettings},
+};
+use axum::Router;
+use std::{
+    future::Future,
+    io::Result,
+    net::SocketAddr,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::net::TcpListener;
+
+/// What the server is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `[server]`.
+    pub server: ServerSettings,
+    /// `[broker]`.
+    pub broker: BrokerSettings,
+    /// `[transport]`.
+    pub transport: TransportSettings,
+    /// `[engine]`.
+    pub engine: EngineSettings,
+}
+
+/// Serves until `shutdown` completes, then answers what is held, closes what is open, and returns.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub async fn run(
+    settings: Settings, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    let address = listener.local_addr()?;
+    let broker = Broker::start(settings.broker.clone(), transport::offered(&settings.transport), engine(&settings));
+    let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
+    let tasks = transport.tasks().clone();
+    let router = Router::new().merge(pages::router(&settings.transport.path)).merge(transport.router());
+    let acceptor = accept::Acceptor::new(listener, router, &settings.transport, broker.stopping(), tasks.clone());
+    tokio::select! {
+        () = acceptor.run() => {}
+        () = shutdown => {}
+    }
+    tracing::info!("stopping: held connects are answered, sockets are closed");
+    broker.stop();
+    tasks.close();
+    if tokio::time::timeout(settings.server.drain_timeout, tasks.wait()).await.is_err() {
+        tracing::warn!(open = tasks.len(), "connections were still open when the time to drain was over");
+    }
+    Ok(())
+}
+
+fn engine(settings: &Settings) -> Arc<dyn Engine> {
+    match settings.engine.kind {
+        EngineKind::Memory => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_micros());
+            Arc::new(MemoryEngine::new(settings.engine.memory.clone(), u64::try_from(now).unwrap_or(1)))
+        }
+    }
+}
+
+/// A loopback server without a list is for the person at this machine: any page may talk to it.
+fn origins(settings: &Settings, address: SocketAddr) -> OriginPolicy {
+    let listed = settings.transport.allowed_origins.clone();
+    if listed.is_empty() && address.ip().to_canonical().is_loopback() {
+        OriginPolicy::Any
+    } else {
+        OriginPolicy::Listed(listed)
+    }
+}

@@ -1,0 +1,66 @@
+//! The settings of the server room: where it listens and how it ends. Nested by `config`.
+
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, time::Duration};
+
+/// `[server]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Let everyone in although the address is not loopback and no access rules are given.
+    pub open: bool,
+    /// How long a stopping server waits for its last answers to leave.
+    #[serde(with = "crate::units::duration")]
+    pub drain_timeout: Duration,
+    /// Threads that serve; 0 means one per core.
+    pub threads: usize,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            open: false,
+            drain_timeout: Duration::from_secs(8),
+            threads: 0,
+        }
+    }
+}
+
+impl ServerSettings {
+    /// Reports every value that cannot work, as (key within the section, what is wrong).
+    pub fn validate(&self, problem: &mut dyn FnMut(&str, String)) {
+        if self.drain_timeout > Duration::from_secs(600) {
+            problem("drain_timeout", "must be at most 10m".into());
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// `text` for people, `json` for machines.
+    pub format: LogFormat,
+    /// What is logged, in the syntax of `RUST_LOG`, like `info` or `info,bayeuxd::broker=debug`.
+    pub level: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".into() }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One readable line an event.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}

@@ -1,0 +1,108 @@
+//! What is known of one TCP connection: how many bytes it really wrote, and which deliveries wait for that.
+//!
+//! The server makes one per connection, counts into it and puts it into each request's extensions; bodies note their
+//! deliveries here. When a connection ends, what it did not write goes back to the head of its session's queue.
+//! Embedded in somebody else's server there is no such thing, and only whole bodies that were never read come back.
+
+use crate::broker::{Broker, Delivery, Session};
+use parking_lot::Mutex;
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Bytes of response head that every answer has at least; they are not counted where bodies are handed over.
+const LEAST_HEAD: u64 = 120;
+
+/// One TCP connection.
+#[derive(Clone)]
+pub struct Connection(Arc<Inner>);
+
+struct Inner {
+    peer: IpAddr,
+    written: AtomicU64,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Default)]
+struct Pending {
+    /// Bytes that must have been written for everything noted so far to be out.
+    expected: u64,
+    deliveries: VecDeque<(u64, Undelivered)>,
+}
+
+/// A delivery that may still come back.
+pub struct Undelivered {
+    broker: Broker,
+    session: Arc<Session>,
+    delivery: Delivery,
+}
+
+impl Undelivered {
+    /// A delivery on its way; `None` when it is empty and nothing could be lost.
+    pub fn new(broker: &Broker, session: &Arc<Session>, delivery: Delivery) -> Option<Self> {
+        (!delivery.is_empty()).then(|| Self { broker: broker.clone(), session: Arc::clone(session), delivery })
+    }
+
+    /// Puts it back.
+    pub fn restore(self) {
+        self.broker.restore(&self.session, self.delivery);
+    }
+}
+
+impl Connection {
+    /// A new connection from `peer`.
+    pub fn new(peer: IpAddr) -> Self {
+        Self(Arc::new(Inner { peer, written: AtomicU64::new(0), pending: Mutex::default() }))
+    }
+
+    /// Where it comes from.
+    pub fn peer(&self) -> IpAddr {
+        self.0.peer
+    }
+
+    /// Counts bytes that the kernel took.
+    pub fn wrote(&self, bytes: usize) {
+        self.0.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that a delivery was handed over as a body, or a part of one, of `bytes`.
+    pub(super) fn handed_over(&self, bytes: usize, undelivered: Option<Undelivered>) {
+        let Some(undelivered) = undelivered else { return };
+        let mut pending = self.0.pending.lock();
+        let written = self.settle(&mut pending);
+        pending.expected = pending.expected.max(written) + bytes as u64;
+        let due = pending.expected + LEAST_HEAD;
+        pending.deliveries.push_back((due, undelivered));
+    }
+
+    /// A new request on the connection: what was answered before has arrived.
+    pub(super) fn next_request(&self) {
+        let mut pending = self.0.pending.lock();
+        if !pending.deliveries.is_empty() {
+            *pending = Pending::default();
+        }
+    }
+
+    /// The connection is over: what it did not write goes back.
+    pub fn closed(&self) {
+        let mut pending = self.0.pending.lock();
+        self.settle(&mut pending);
+        let lost: Vec<_> = pending.deliveries.drain(..).collect();
+        drop(pending);
+        // Newest first, as each goes to the head.
+        lost.into_iter().rev().for_each(|(_, undelivered)| undelivered.restore());
+    }
+
+    fn settle(&self, pending: &mut Pending) -> u64 {
+        let written = self.0.written.load(Ordering::Relaxed);
+        while pending.deliveries.front().is_some_and(|(due, _)| *due <= written) {
+            pending.deliveries.pop_front();
+        }
+        written
+    }
+}

@@ -1,0 +1,81 @@
+//! EventSource: `GET <mount>/<clientId>` answered with server-sent events, each an array of messages.
+//!
+//! Every event carries the log position of its newest message as `id`, so that a browser that reconnects by itself
+//! continues from there (`Last-Event-ID`).
+
+use super::{
+    Transport,
+    exchange::Frame,
+    streaming::Format,
+};
+use crate::{bayeux::Seq, broker::Delivery};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Response, request::Parts};
+use std::fmt::Write;
+
+/// How long a browser waits before it connects again, in milliseconds.
+const RETRY_MS: u32 = 1000;
+
+struct Events;
+
+impl Transport {
+    /// Opens an event stream.
+    pub(super) fn event_source(&self, parts: &Parts) -> Response<Body> {
+        let Some(session) = self.streamed_session(parts) else { return Self::no_such_stream() };
+        let resume: Option<Seq> =
+            parts.headers.get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
+        let kind = HeaderValue::from_static("text/event-stream;charset=UTF-8");
+        self.stream_to(parts, &session, resume, kind, Events)
+    }
+}
+
+impl Format for Events {
+    fn open(&self) -> Bytes {
+        Bytes::from(format!("retry: {RETRY_MS}\n\n"))
+    }
+
+    fn messages(&mut self, delivery: &Delivery) -> Bytes {
+        let mut frame = Frame::with_capacity(delivery.encoded_len());
+        frame.deliver(delivery);
+        event(delivery.publications.last().map(|p| p.seq), &String::from_utf8_lossy(&frame.finish())).into()
+    }
+
+    fn heartbeat(&self) -> Bytes {
+        Bytes::from_static(b":\n\n")
+    }
+
+    fn close(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+}
+
+/// One event. White space inside the JSON may hold line ends; each line then is a field of its own.
+fn event(id: Option<Seq>, json: &str) -> String {
+    let mut out = String::with_capacity(json.len() + 48);
+    if let Some(id) = id {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "id: {id}");
+    }
+    for line in json.replace("\r\n", "\n").split(['\n', '\r']) {
+        out.push_str("data: ");
+        out.push_str(line);
+        out.push('\n');
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_inside_json_become_fields() {
+        assert_eq!(event(Some(7), "[1,\r\n2]"), "id: 7\ndata: [1,\ndata: 2]\n\n");
+    }
+}

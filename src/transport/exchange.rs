@@ -1,0 +1,160 @@
+//! The shared exchange: messages in, replies out, the same for every transport.
+//!
+//! Called by each transport with what it decoded. Handles a batch in order; connects come last, because they may be
+//! held, and what happens to them afterwards is the transport's own affair.
+
+use super::limiter::HandshakeLimiter;
+use crate::{
+    bayeux::{BadRequest, DecodeLimits, Message, ProtocolError, Reply, encode, reply::meta},
+    broker::{Broker, Caller, Connect, Delivery, Session},
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+
+/// The exchange of one mount.
+pub struct Exchange {
+    /// The broker behind it.
+    pub broker: Broker,
+    limiter: HandshakeLimiter,
+    /// Bounds on one request.
+    pub limits: DecodeLimits,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+pub struct Dispatched {
+    /// The replies to everything but connects, in request order.
+    pub replies: Vec<Reply>,
+    /// The connects, in request order.
+    pub connects: Vec<Connect>,
+    /// The session that a handshake made.
+    pub opened: Option<Arc<Session>>,
+    /// How long the answer should wait: somebody keeps asking for a session that does not exist.
+    pub delay: Duration,
+}
+
+impl Exchange {
+    /// An exchange on a broker.
+    pub fn new(broker: Broker, limiter: HandshakeLimiter, limits: DecodeLimits) -> Self {
+        Self { broker, limiter, limits }
+    }
+
+    /// Handles a batch.
+    ///
+    /// # Errors
+    /// When the batch as a whole is not allowed; then nothing of it took effect.
+    pub async fn dispatch(&self, caller: &Caller, messages: &[Message<'_>]) -> Result<Dispatched, BadRequest> {
+        if messages.len() > 1 && messages.iter().any(|m| m.channel == meta::HANDSHAKE) {
+            return Err(BadRequest::malformed("handshake", "must be the only message of its request"));
+        }
+        let mut done = Dispatched::default();
+        let mut rest = messages;
+        while let Some(message) = rest.first() {
+            let run = rest.iter().take_while(|m| is_publish(m)).count();
+            if run > 0 {
+                let publishes: Vec<&Message<'_>> = rest[..run].iter().collect();
+                done.replies.extend(self.broker.publish(caller, &publishes).await);
+                rest = &rest[run..];
+                continue;
+            }
+            self.handle(caller, message, &mut done).await;
+            rest = &rest[1..];
+        }
+        for message in messages.iter().filter(|m| m.channel == meta::CONNECT) {
+            done.connects.push(self.broker.connect(caller, message, messages.len() > 1).await);
+        }
+        done.delay = self.delay(caller, messages, &done);
+        Ok(done)
+    }
+
+    async fn handle(&self, caller: &Caller, message: &Message<'_>, done: &mut Dispatched) {
+        let reply = match &*message.channel {
+            meta::CONNECT => return,
+            meta::HANDSHAKE if !self.limiter.allows(caller.peer) => {
+                self.broker.refuse_handshake(message, ProtocolError::RateLimited)
+            }
+            meta::HANDSHAKE => {
+                let (reply, opened) = self.broker.handshake(caller, message).await;
+                done.opened = opened;
+                reply
+            }
+            meta::SUBSCRIBE => self.broker.subscribe(caller, message).await,
+            meta::UNSUBSCRIBE => self.broker.unsubscribe(caller, message).await,
+            meta::DISCONNECT => self.broker.disconnect(caller, message).await,
+            _ => Reply::refuse(message, message.fault.clone().unwrap_or(ProtocolError::ChannelDenied)),
+        };
+        done.replies.push(reply);
+    }
+
+    /// Only the first unknown session of a batch counts: one request is one question.
+    fn delay(&self, caller: &Caller, messages: &[Message<'_>], done: &Dispatched) -> Duration {
+        let unknown = |reply: &Reply| matches!(reply.error, Some(ProtocolError::SessionUnknown(_)));
+        let refused = |connect: &Connect| matches!(connect, Connect::Refused(reply) if unknown(reply));
+        if done.replies.iter().any(unknown) || done.connects.iter().any(refused) {
+            messages.first().map_or(Duration::ZERO, |first| self.broker.unknown_session_delay(caller, first))
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
+/// Everything outside `/meta/` is a publish, also what turns out not to be publishable.
+fn is_publish(message: &Message<'_>) -> bool {
+    !(message.channel.starts_with("/meta/") || message.channel == "/meta")
+}
+
+/// The array of one response: messages first, then replies.
+pub struct Frame(Vec<u8>);
+
+impl Frame {
+    /// An empty array with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let mut out = Vec::with_capacity(capacity + 2);
+        out.push(b'[');
+        Self(out)
+    }
+
+    /// Adds the messages of a delivery.
+    pub fn deliver(&mut self, delivery: &Delivery) {
+        for publication in &delivery.publications {
+            self.raw(publication.draft.encoded());
+        }
+    }
+
+    /// Adds a reply.
+    pub fn reply(&mut self, reply: &Reply) {
+        self.separate();
+        encode::reply(reply, &mut self.0);
+    }
+
+    /// Adds an encoded message.
+    pub fn raw(&mut self, encoded: &[u8]) {
+        self.separate();
+        self.0.extend_from_slice(encoded);
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The finished array.
+    pub fn finish(mut self) -> Bytes {
+        self.0.push(b']');
+        self.0.into()
+    }
+
+    fn separate(&mut self) {
+        if !self.is_empty() {
+            self.0.push(b',');
+        }
+    }
+}
+
+/// What a client is told when the broker ended its session.
+pub const GOODBYE: &[u8] = br#"{"channel":"/meta/disconnect","successful":true}"#;

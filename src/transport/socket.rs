@@ -1,0 +1,374 @@
+//! One WebSocket: frames in, replies and messages out, one connect held as heartbeat.
+//!
+//! Runs as one task per socket. Messages are pushed as they come, those that wait together in one frame. The end of the
+//! socket never ends the session, and a write that failed puts its messages back.
+
+use super::{
+    Transport,
+    exchange::{Dispatched, Frame, GOODBYE},
+    response,
+};
+use crate::{
+    bayeux::{Reply, decode, reply::meta},
+    broker::{Caller, Connect, Delivery, End, Event, Plan, Session, Stream},
+};
+use bytes::Bytes;
+use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message as WsMessage, Utf8Bytes,
+        error::CapacityError,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+/// How long a client that said goodbye has to close the socket itself.
+const GOODBYE_GRACE: Duration = Duration::from_secs(1);
+
+type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// A socket and what it is bound to.
+pub struct Socket {
+    transport: Transport,
+    caller: Caller,
+    web_socket: WebSocket,
+    /// The session it pushes for.
+    stream: Option<Stream>,
+    /// The connect that is held, and until when.
+    held: Option<(Plan, Instant)>,
+    /// Whether the peer sends objects without arrays: such peers read only one message a frame.
+    bare: bool,
+    next_ping: Instant,
+    /// Set when the client said goodbye.
+    close_at: Option<Instant>,
+}
+
+/// What there is to do next.
+enum Step {
+    Frame(Option<Result<WsMessage, Error>>),
+    Session(Event),
+    Time,
+    Stop,
+}
+
+/// The socket is over, with what the peer is told.
+struct Over(Option<CloseCode>);
+
+impl Socket {
+    /// A socket that has just been opened.
+    pub fn new(transport: Transport, caller: Caller, web_socket: WebSocket) -> Self {
+        let next_ping = Instant::now() + transport.settings().websocket_ping;
+        Self { transport, caller, web_socket, stream: None, held: None, bare: false, next_ping, close_at: None }
+    }
+
+    /// Serves the socket until either side ends it.
+    pub async fn run(mut self) {
+        let mut stop = self.transport.exchange().broker.stopping();
+        let mut timer = Box::pin(sleep_until(self.next_ping));
+        loop {
+            let step = self.step(&mut timer, &mut stop).await;
+            let result = match step {
+                Step::Frame(frame) => self.receive(frame).await,
+                Step::Session(event) => self.session_event(event).await,
+                Step::Time => self.on_time().await,
+                Step::Stop => self.stop().await,
+            };
+            if let Err(Over(code)) = result {
+                self.close(code).await;
+                return;
+            }
+            let due = self.due();
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
+        }
+    }
+
+    /// Waits for whatever comes first.
+    async fn step(&mut self, timer: &mut Pin<Box<Sleep>>, stop: &mut watch::Receiver<bool>) -> Step {
+        let stopping = stop.wait_for(|stopping| *stopping).map(|_| ());
+        tokio::pin!(stopping);
+        poll_fn(|cx: &mut Context<'_>| {
+            if let Some(Poll::Ready(event)) = self.stream.as_ref().map(|stream| stream.poll_event(cx)) {
+                return Poll::Ready(Step::Session(event));
+            }
+            if let Poll::Ready(frame) = self.web_socket.poll_next_unpin(cx) {
+                return Poll::Ready(Step::Frame(frame));
+            }
+            if timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Step::Time);
+            }
+            stopping.as_mut().poll(cx).map(|()| Step::Stop)
+        })
+        .await
+    }
+
+    /// When something has to be done even if nothing happens.
+    fn due(&self) -> Instant {
+        let held = self.held.as_ref().map(|(_, until)| *until);
+        [held, self.close_at].into_iter().flatten().fold(self.next_ping, Instant::min)
+    }
+
+    async fn receive(&mut self, frame: Option<Result<WsMessage, Error>>) -> Result<(), Over> {
+        match frame {
+            Some(Ok(WsMessage::Text(text))) => self.request(text.as_bytes()).await,
+            Some(Ok(WsMessage::Binary(_))) => Err(Over(Some(CloseCode::Unsupported))),
+            Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_))) => {
+                // The answer to a ping is queued by the library and leaves with the next write.
+                self.flush().await
+            }
+            Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => Err(Over(Some(CloseCode::Size))),
+            Some(Err(Error::Utf8(_))) => Err(Over(Some(CloseCode::Invalid))),
+            Some(Err(Error::Protocol(_))) => Err(Over(Some(CloseCode::Protocol))),
+            Some(Ok(WsMessage::Close(_)) | Err(_)) | None => Err(Over(None)),
+        }
+    }
+
+    /// Handles one frame of messages.
+    async fn request(&mut self, text: &[u8]) -> Result<(), Over> {
+        let transport = self.transport.clone();
+        let exchange = transport.exchange();
+        let decoded = match decode(text, exchange.limits) {
+            Ok(decoded) => decoded,
+            Err(bad) => return self.send(response::refusal(bad)).await,
+        };
+        self.bare |= decoded.bare;
+        let messages = decoded.messages;
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let dispatched = match exchange.dispatch(&self.caller, &messages).await {
+            Ok(dispatched) => dispatched,
+            Err(bad) => return self.send(response::refusal(bad)).await,
+        };
+        if self.stream.is_none() && dispatched.opened.is_none() && dispatched.connects.is_empty() {
+            if let Ok(session) = exchange.broker.session(&self.caller, &messages[0]).await {
+                if !session.lock().is_attached() {
+                    self.bind(&session);
+                }
+            }
+        }
+        let goodbye = messages.iter().any(|m| m.channel == meta::DISCONNECT);
+        self.answer(dispatched, goodbye).await
+    }
+
+    /// Sends the replies of a frame; a connect that is to be held is kept.
+    async fn answer(&mut self, dispatched: Dispatched, goodbye: bool) -> Result<(), Over> {
+        if !dispatched.delay.is_zero() {
+            tokio::time::sleep(dispatched.delay).await;
+        }
+        if let Some(session) = &dispatched.opened {
+            self.bind(session);
+        }
+        let mut replies = dispatched.replies;
+        if goodbye {
+            self.say_goodbye(&mut replies);
+        }
+        for connect in dispatched.connects {
+            match connect {
+                Connect::Refused(reply) => replies.push(reply),
+                Connect::Planned(plan) => {
+                    if let Some((older, _)) = self.held.take() {
+                        replies.push(older.superseded());
+                    }
+                    self.bind(&plan.session);
+                    if plan.hold.is_zero() {
+                        self.transport.exchange().broker.answered(&plan.session);
+                        replies.push(plan.answer());
+                    } else {
+                        let until = Instant::now() + plan.hold;
+                        self.held = Some((plan, until));
+                    }
+                }
+            }
+        }
+        self.send_replies(&replies).await
+    }
+
+    /// The held connect is answered before the disconnect; if the client does not close the socket then, we do.
+    fn say_goodbye(&mut self, replies: &mut Vec<Reply>) {
+        let ended = self.stream.as_ref().and_then(|s| s.session().lock().ended);
+        if let Some(end) = ended {
+            self.stream = None;
+            if let Some((plan, _)) = self.held.take() {
+                replies.insert(0, plan.ended(&self.transport.exchange().broker, end));
+            }
+            self.close_at = Some(Instant::now() + GOODBYE_GRACE);
+        }
+    }
+
+    /// Pushes for this session from now on.
+    fn bind(&mut self, session: &Arc<Session>) {
+        let bound = self.stream.as_ref().is_some_and(|s| Arc::ptr_eq(s.session(), session) && s.is_current());
+        if !bound {
+            self.stream = Some(self.transport.exchange().broker.attach(session));
+            self.close_at = None;
+        }
+    }
+
+    async fn session_event(&mut self, event: Event) -> Result<(), Over> {
+        match event {
+            Event::Messages => self.push().await,
+            Event::Superseded => {
+                self.stream = None;
+                match self.held.take() {
+                    Some((plan, _)) => self.send_replies(&[plan.superseded()]).await,
+                    None => Ok(()),
+                }
+            }
+            Event::Ended(end) => self.session_ended(end).await,
+        }
+    }
+
+    async fn session_ended(&mut self, end: End) -> Result<(), Over> {
+        self.stream = None;
+        let mut frame = Frame::with_capacity(256);
+        if end == End::Kicked {
+            frame.raw(GOODBYE);
+            self.close_at = Some(Instant::now() + GOODBYE_GRACE);
+        }
+        if let Some((plan, _)) = self.held.take() {
+            frame.reply(&plan.ended(&self.transport.exchange().broker, end));
+        }
+        if !frame.is_empty() {
+            self.send(frame.finish()).await?;
+        }
+        if end == End::ShuttingDown { Err(Over(Some(CloseCode::Away))) } else { Ok(()) }
+    }
+
+    async fn on_time(&mut self) -> Result<(), Over> {
+        let now = Instant::now();
+        if self.close_at.is_some_and(|at| at <= now) {
+            return Err(Over(Some(CloseCode::Normal)));
+        }
+        if let Some((plan, _)) = self.held.take_if(|(_, until)| *until <= now) {
+            self.transport.exchange().broker.answered(&plan.session);
+            self.send_replies(&[plan.answer()]).await?;
+        }
+        if self.next_ping <= now {
+            self.next_ping = now + self.transport.settings().websocket_ping;
+            self.write(WsMessage::Ping(Bytes::new())).await?;
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<(), Over> {
+        match self.stream.take() {
+            Some(_) => self.session_ended(End::ShuttingDown).await,
+            None => Err(Over(Some(CloseCode::Away))),
+        }
+    }
+
+    /// Takes what waits and writes it, frame by frame; what was not written goes back.
+    async fn push(&mut self) -> Result<(), Over> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        let delivery = stream.take().await;
+        let session = Arc::clone(stream.session());
+        let most = if self.bare { 1 } else { usize::MAX };
+        let mut rest = delivery.publications;
+        while !rest.is_empty() {
+            let (count, bytes) = self.next_frame(&rest, most);
+            if let Err(over) = self.send(bytes).await {
+                let delivery = Delivery { publications: rest, gap: None };
+                self.transport.exchange().broker.restore(&session, delivery);
+                return Err(over);
+            }
+            rest.drain(..count);
+        }
+        Ok(())
+    }
+
+    /// As many messages as fit into a frame, at least one.
+    fn next_frame(&self, rest: &[Arc<crate::engine::Publication>], most: usize) -> (usize, Bytes) {
+        let max = self.transport.settings().max_frame_bytes;
+        let mut bytes = 2;
+        let fits = rest.iter().take(most).take_while(|p| {
+            bytes += p.draft.encoded().len() + 1;
+            bytes <= max
+        });
+        let count = fits.count().max(1);
+        if let [one] = &rest[..count] {
+            return (1, one.draft.framed().clone());
+        }
+        let mut frame = Frame::with_capacity(bytes.min(max));
+        rest[..count].iter().for_each(|p| frame.raw(p.draft.encoded()));
+        (count, frame.finish())
+    }
+
+    async fn send_replies(&mut self, replies: &[Reply]) -> Result<(), Over> {
+        let groups = if self.bare { 1 } else { replies.len().max(1) };
+        for group in replies.chunks(groups) {
+            let mut frame = Frame::with_capacity(128 * group.len());
+            group.iter().for_each(|reply| frame.reply(reply));
+            self.send(frame.finish()).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, json: Bytes) -> Result<(), Over> {
+        match Utf8Bytes::try_from(json) {
+            Ok(text) => self.write(WsMessage::Text(text)).await,
+            Err(error) => {
+                tracing::error!(%error, "a frame was not UTF-8");
+                Err(Over(Some(CloseCode::Error)))
+            }
+        }
+    }
+
+    async fn write(&mut self, message: WsMessage) -> Result<(), Over> {
+        Pin::new(&mut self.web_socket).start_send(message).map_err(|_| Over(None))?;
+        self.flush().await
+    }
+
+    /// Writes out. Nearly always the kernel takes it at once; only a slow peer is given a timer.
+    async fn flush(&mut self) -> Result<(), Over> {
+        if let Some(done) = self.web_socket.flush().now_or_never() {
+            return done.map_err(|_| Over(None));
+        }
+        match timeout(self.transport.settings().write_timeout, self.web_socket.flush()).await {
+            Ok(done) => done.map_err(|_| Over(None)),
+            Err(_) => Err(Over(None)),
+        }
+    }
+
+    /// Says why and waits a moment for the peer to agree.
+    async fn close(&mut self, code: Option<CloseCode>) {
+        // Whoever takes the session over should not wait for this.
+        self.stream = None;
+        let frame = code.map(|code| CloseFrame { code, reason: Utf8Bytes::default() });
+        let polite = async {
+            if self.web_socket.close(frame).await.is_ok() {
+                while let Some(Ok(_)) = self.web_socket.next().await {}
+            }
+        };
+        // A peer that does not answer is gone all the same.
+        let _ = timeout(GOODBYE_GRACE, polite).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_codes_are_those_of_the_contract() {
+        assert_eq!(u16::from(CloseCode::Unsupported), 1003);
+        assert_eq!(u16::from(CloseCode::Size), 1009);
+        assert_eq!(u16::from(CloseCode::Away), 1001);
+        assert_eq!(u16::from(CloseCode::Normal), 1000);
+    }
+}

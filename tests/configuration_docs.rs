@@ -1,0 +1,194 @@
+//! Keeps `docs/configuration.md` current: it is made from the defaults and from the comments on the settings' fields.
+//!
+//! `UPDATE_DOCS=1 cargo test --test configuration_docs` writes it anew. Never lists a key by hand.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Made by `UPDATE_DOCS=1 cargo test --test configuration_docs`; a test fails when it is out of date. -->
+
+Three layers, a later one wins: a TOML file (`bayeuxd serve --config FILE`), the environment, flags.
+
+```toml
+[broker]
+timeout = \"45s\"
+```
+
+```sh
+BAYEUXD__BROKER__TIMEOUT=45s bayeuxd serve
+bayeuxd serve --set broker.timeout=45s
+```
+
+- In the environment, `__` stands for the dot of a key; capital or small letters make no difference.
+- Values of the environment and of `--set` are read as TOML where that fits (`5`, `true`, `[\"http://a\"]`), else as text.
+- Durations carry their unit: `\"500ms\"`, `\"30s\"`, `\"1h 30m\"`. Sizes are bytes or carry one: `\"64KiB\"`, `\"1MiB\"`.
+- An unknown key is an error, and all problems are reported at once. `bayeuxd check-config FILE` prints them without
+  starting anything, or else every value with who set it.
+- `--listen ADDR` is short for `--set server.listen=ADDR`, `--open` for `--set server.open=true`.
+- `RUST_LOG` overrides `log.level`.
+";
+
+/// A struct or an enum: its comment, and its fields or variants in order.
+#[derive(Debug)]
+struct Type {
+    comment: String,
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    comment: String,
+    /// The last word of the type; empty for a variant.
+    kind: String,
+}
+
+/// The types that a source declares with named fields or variants.
+fn types(source: &str) -> BTreeMap<String, Type> {
+    let tokens: Vec<TokenTree> = source.parse::<TokenStream>().expect("the file is Rust").into_iter().collect();
+    let mut found = BTreeMap::new();
+    let mut comment = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if let (TokenTree::Ident(keyword), Some(TokenTree::Ident(name)), Some(TokenTree::Group(body))) =
+            (token, tokens.get(at + 1), tokens.get(at + 2))
+            && (*keyword == "struct" || *keyword == "enum")
+            && body.delimiter() == Delimiter::Brace
+        {
+            let declared = Type { comment: comment.join(" "), members: members(body.stream()) };
+            found.insert(name.to_string(), declared);
+        }
+        match token {
+            TokenTree::Punct(_) => {}
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket => comment.extend(doc(group.stream())),
+            TokenTree::Ident(word) if *word == "pub" => {}
+            _ => comment.clear(),
+        }
+    }
+    found
+}
+
+/// The text of `#[doc = "…"]`.
+fn doc(attribute: TokenStream) -> Option<String> {
+    let tokens: Vec<TokenTree> = attribute.into_iter().collect();
+    match tokens.as_slice() {
+        [TokenTree::Ident(name), _, TokenTree::Literal(text)] if *name == "doc" => {
+            let text: toml::Value = text.to_string().parse().expect("a comment is a text");
+            text.as_str().map(|text| text.trim().to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The fields or variants of a body.
+fn members(body: TokenStream) -> Vec<Member> {
+    let tokens: Vec<TokenTree> = body.into_iter().collect();
+    let mut found = Vec::new();
+    for member in tokens.split(|token| matches!(token, TokenTree::Punct(p) if p.as_char() == ',')) {
+        let comment = member.iter().filter_map(|token| match token {
+            TokenTree::Group(group) => doc(group.stream()),
+            _ => None,
+        });
+        let comment = comment.collect::<Vec<_>>().join(" ");
+        let words: Vec<String> = member
+            .iter()
+            .filter_map(|token| match token {
+                TokenTree::Ident(word) if *word != "pub" => Some(word.to_string()),
+                _ => None,
+            })
+            .collect();
+        if let Some((name, kind)) = words.split_first() {
+            found.push(Member { name: name.clone(), comment, kind: kind.last().cloned().unwrap_or_default() });
+        }
+    }
+    found
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn all_types() -> BTreeMap<String, Type> {
+    let mut files = vec![root().join("src/config/mod.rs")];
+    for room in fs::read_dir(root().join("src")).expect("src is there") {
+        let file = room.expect("src can be read").path().join("settings.rs");
+        // `cli/settings.rs` holds flags, not settings.
+        if file.exists() && !file.ends_with("cli/settings.rs") {
+            files.push(file);
+        }
+    }
+    files.iter().flat_map(|file| types(&fs::read_to_string(file).expect("the file can be read"))).collect()
+}
+
+/// Writes the section `key` of type `kind`, then the sections inside it.
+fn section(
+    out: &mut String,
+    key: &str,
+    about: &str,
+    kind: &str,
+    all: &BTreeMap<String, Type>,
+    defaults: &BTreeMap<String, String>,
+) {
+    let members = &all[kind].members;
+    let is_section =
+        |member: &&Member| all.get(&member.kind).is_some_and(|t| t.members.iter().any(|m| !m.kind.is_empty()));
+    let (inner, keys): (Vec<&Member>, Vec<&Member>) = members.iter().partition(is_section);
+    write!(out, "\n## `[{key}]`\n\n{about}\n\n| key | default | meaning |\n| --- | --- | --- |\n")
+        .expect("a String takes all");
+    for member in keys {
+        let default =
+            defaults.get(&format!("{key}.{}", member.name)).map_or("—".into(), |value| format!("`{value}`"));
+        let choices: String = all.get(&member.kind).map(choices).unwrap_or_default();
+        let meaning = format!("{}{choices}", member.comment).replace('|', "\\|");
+        writeln!(out, "| `{}` | {default} | {meaning} |", member.name).expect("a String takes all");
+    }
+    for member in inner {
+        section(out, &format!("{key}.{}", member.name), &member.comment, &member.kind, all, defaults);
+    }
+}
+
+/// What may stand for an enum's value.
+fn choices(of: &Type) -> String {
+    let choice = |variant: &Member| format!("<br>`\"{}\"`: {}", variant.name.to_lowercase(), variant.comment);
+    of.members.iter().map(choice).collect()
+}
+
+fn page() -> String {
+    let loaded = bayeuxd::config::load(bayeuxd::config::Sources::default()).expect("the defaults are sound");
+    let defaults = loaded.settings.into_iter().map(|setting| (setting.key, setting.value)).collect();
+    let all = all_types();
+    let mut out = INTRODUCTION.to_owned();
+    for member in &all["Config"].members {
+        section(&mut out, &member.name, &member.comment, &member.kind, &all, &defaults);
+    }
+    out
+}
+
+#[test]
+fn the_page_is_current() {
+    let file = root().join("docs/configuration.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, page()).expect("the page can be written");
+    }
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == page(),
+        "docs/configuration.md is out of date: UPDATE_DOCS=1 cargo test --test configuration_docs"
+    );
+}
+
+#[test]
+fn every_setting_has_its_line_and_a_meaning() {
+    let page = page();
+    let loaded = bayeuxd::config::load(bayeuxd::config::Sources::default()).expect("the defaults are sound");
+    for setting in loaded.settings {
+        let (section, key) = setting.key.rsplit_once('.').expect("every setting is in a section");
+        let at = page.find(&format!("## `[{section}]`")).unwrap_or_else(|| panic!("no section {section}"));
+        let line = page[at..].lines().find(|line| line.starts_with(&format!("| `{key}` | "))).unwrap_or_default();
+        let meaning = line.split(" | ").nth(2).unwrap_or_default().trim_end_matches(" |");
+        assert!(meaning.len() > 5, "{}: {line:?}", setting.key);
+        assert!(line.contains(&setting.value), "{}: {line:?}", setting.key);
+    }
+}
