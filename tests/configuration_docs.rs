@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test configuration_docs` writes it anew. Never lists a key by hand.
 
+#![allow(clippy::expect_used, reason = "a test panics")]
+
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 
@@ -31,13 +33,6 @@ bayeuxd serve --set broker.timeout=45s
 - `RUST_LOG` overrides `log.level`.
 ";
 
-/// A struct or an enum: its comment, and its fields or variants in order.
-#[derive(Debug)]
-struct Type {
-    comment: String,
-    members: Vec<Member>,
-}
-
 #[derive(Debug)]
 struct Member {
     name: String,
@@ -46,28 +41,21 @@ struct Member {
     kind: String,
 }
 
+/// Structs and enums by name, each with its fields or variants in order.
+type Types = BTreeMap<String, Vec<Member>>;
+
 /// The types that a source declares with named fields or variants.
-fn types(source: &str) -> BTreeMap<String, Type> {
+fn types(source: &str) -> Types {
     let tokens: Vec<TokenTree> = source.parse::<TokenStream>().expect("the file is Rust").into_iter().collect();
-    let mut found = BTreeMap::new();
-    let mut comment = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        if let (TokenTree::Ident(keyword), Some(TokenTree::Ident(name)), Some(TokenTree::Group(body))) =
-            (token, tokens.get(at + 1), tokens.get(at + 2))
-            && (*keyword == "struct" || *keyword == "enum")
-            && body.delimiter() == Delimiter::Brace
+    let declared = tokens.windows(3).filter_map(|three| match three {
+        [TokenTree::Ident(keyword), TokenTree::Ident(name), TokenTree::Group(body)]
+            if (*keyword == "struct" || *keyword == "enum") && body.delimiter() == Delimiter::Brace =>
         {
-            let declared = Type { comment: comment.join(" "), members: members(body.stream()) };
-            found.insert(name.to_string(), declared);
+            Some((name.to_string(), members(body.stream())))
         }
-        match token {
-            TokenTree::Punct(_) => {}
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket => comment.extend(doc(group.stream())),
-            TokenTree::Ident(word) if *word == "pub" => {}
-            _ => comment.clear(),
-        }
-    }
-    found
+        _ => None,
+    });
+    declared.collect()
 }
 
 /// The text of `#[doc = "…"]`.
@@ -110,7 +98,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn all_types() -> BTreeMap<String, Type> {
+fn all_types() -> Types {
     let mut files = vec![root().join("src/config/mod.rs")];
     for room in fs::read_dir(root().join("src")).expect("src is there") {
         let file = room.expect("src can be read").path().join("settings.rs");
@@ -123,24 +111,17 @@ fn all_types() -> BTreeMap<String, Type> {
 }
 
 /// Writes the section `key` of type `kind`, then the sections inside it.
-fn section(
-    out: &mut String,
-    key: &str,
-    about: &str,
-    kind: &str,
-    all: &BTreeMap<String, Type>,
-    defaults: &BTreeMap<String, String>,
-) {
-    let members = &all[kind].members;
+fn section(out: &mut String, key: &str, about: &str, kind: &str, all: &Types, defaults: &BTreeMap<String, String>) {
+    let members = &all[kind];
     let is_section =
-        |member: &&Member| all.get(&member.kind).is_some_and(|t| t.members.iter().any(|m| !m.kind.is_empty()));
+        |member: &&Member| all.get(&member.kind).is_some_and(|members| members.iter().any(|m| !m.kind.is_empty()));
     let (inner, keys): (Vec<&Member>, Vec<&Member>) = members.iter().partition(is_section);
     write!(out, "\n## `[{key}]`\n\n{about}\n\n| key | default | meaning |\n| --- | --- | --- |\n")
         .expect("a String takes all");
     for member in keys {
         let default =
             defaults.get(&format!("{key}.{}", member.name)).map_or("—".into(), |value| format!("`{value}`"));
-        let choices: String = all.get(&member.kind).map(choices).unwrap_or_default();
+        let choices: String = all.get(&member.kind).map(|variants| choices(variants)).unwrap_or_default();
         let meaning = format!("{}{choices}", member.comment).replace('|', "\\|");
         writeln!(out, "| `{}` | {default} | {meaning} |", member.name).expect("a String takes all");
     }
@@ -150,9 +131,9 @@ fn section(
 }
 
 /// What may stand for an enum's value.
-fn choices(of: &Type) -> String {
+fn choices(variants: &[Member]) -> String {
     let choice = |variant: &Member| format!("<br>`\"{}\"`: {}", variant.name.to_lowercase(), variant.comment);
-    of.members.iter().map(choice).collect()
+    variants.iter().map(choice).collect()
 }
 
 fn page() -> String {
@@ -160,7 +141,7 @@ fn page() -> String {
     let defaults = loaded.settings.into_iter().map(|setting| (setting.key, setting.value)).collect();
     let all = all_types();
     let mut out = INTRODUCTION.to_owned();
-    for member in &all["Config"].members {
+    for member in &all["Config"] {
         section(&mut out, &member.name, &member.comment, &member.kind, &all, &defaults);
     }
     out

@@ -63,6 +63,8 @@ pub struct Case {
     pub contract: &'static str,
     /// Where it applies.
     pub transports: &'static [Transport],
+    /// What it uses besides: not run when the server does not offer these.
+    pub also: &'static [Transport],
     /// Settings without which the case says nothing.
     pub needs: Vec<Feature>,
     /// Settings under which the contract says otherwise.
@@ -84,6 +86,7 @@ where
         title,
         contract,
         transports: crate::transport::HTTP,
+        also: &[],
         needs: Vec::new(),
         contradicts: Vec::new(),
         wait: Wait::Nothing,
@@ -96,6 +99,13 @@ impl Case {
     #[must_use]
     pub fn over(mut self, transports: &'static [Transport]) -> Self {
         self.transports = transports;
+        self
+    }
+
+    /// The same, using these transports besides.
+    #[must_use]
+    pub fn also(mut self, transports: &'static [Transport]) -> Self {
+        self.also = transports;
         self
     }
 

@@ -103,12 +103,21 @@ pub async fn run_one(server: Arc<Server>, case: &Arc<Case>, transport: Transport
     match ended {
         Err(_elapsed) => return Err(format!("not done after {} s", deadline.as_secs())),
         Ok(Err(panic)) => return Err(format!("the case panicked: {panic}")),
-        Ok(Ok(Err(seen))) => return Err(format!("{seen:#}")),
+        Ok(Ok(Err(seen))) => return Err(shortened(&format!("{seen:#}"))),
         Ok(Ok(Ok(()))) => {}
     }
     match &watch.complaints()[..] {
         [] => Ok(()),
         complaints => Err(complaints.join("; ")),
+    }
+}
+
+/// Some servers answer at length.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -120,8 +129,11 @@ fn reason_to_skip(plan: &Plan, case: &Case, transport: Transport) -> Option<Stri
     if let Some(present) = case.contradicts.iter().find(|feature| have(feature)) {
         return Some(format!("says nothing about a server with --have {present}"));
     }
-    if plan.transports.is_empty() && !plan.probe.offers.iter().any(|offered| offered == transport.name()) {
-        return Some(format!("the server does not offer {transport}"));
+    let offered = |transport: &Transport| plan.probe.offers.iter().any(|name| name == transport.name());
+    if plan.transports.is_empty()
+        && let Some(missing) = [transport].iter().chain(case.also).find(|transport| !offered(transport))
+    {
+        return Some(format!("the server does not offer {missing}"));
     }
     let wait = declared_wait(case.wait, &plan.server);
     (wait > LONG_WAIT + SWEEP && !have(&Feature::Slow))

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt, time::Duration};
 
 /// Longest message id that is echoed.
-pub const MAX_ID_BYTES: usize = 256;
+pub const MAX_ID_BYTES: usize = 64 << 10;
 
 /// A message from a peer.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,13 @@ pub struct AdviceRequest {
 }
 
 impl<'a> Message<'a> {
+    /// One member of `ext` exactly as sent.
+    pub fn ext_member(&self, name: &str) -> Option<&'a RawValue> {
+        let members: std::collections::HashMap<Cow<'a, str>, &'a RawValue> =
+            serde_json::from_str(self.ext?.get()).ok()?;
+        members.get(name).copied()
+    }
+
     /// The channels of a subscribe or unsubscribe, whether sent as one string or as an array of them.
     ///
     /// # Errors

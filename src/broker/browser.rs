@@ -3,40 +3,50 @@
 //!
 //! Asked by the connect verb. Knows cookies as opaque text and nothing of sessions.
 
+use crate::bayeux::ClientId;
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 
 /// Held polls by browser cookie.
 #[derive(Clone, Default)]
-pub struct Browsers(Arc<Mutex<HashMap<Box<str>, usize>>>);
+pub struct Browsers(Arc<Mutex<HashMap<Box<str>, Vec<ClientId>>>>);
 
 /// One held poll of a browser; gives its place back when dropped.
 pub struct HeldPoll {
     browsers: Browsers,
     browser: Box<str>,
+    session: ClientId,
 }
 
 impl Browsers {
-    /// Takes a place for a held poll; `None` when the browser has `limit` already.
-    pub fn hold(&self, browser: &str, limit: usize) -> Option<HeldPoll> {
-        let mut held = self.0.lock();
-        let count = held.get(browser).copied().unwrap_or(0);
-        if count >= limit {
+    /// Takes a place for a held poll of a session; `None` when `limit` other sessions of the browser hold one already.
+    /// A session that replaces its own poll needs no second place.
+    pub fn hold(&self, browser: &str, session: ClientId, limit: usize) -> Option<HeldPoll> {
+        let mut browsers = self.0.lock();
+        let held = browsers.entry(browser.into()).or_default();
+        let mut others: Vec<_> = held.iter().filter(|s| **s != session).collect();
+        others.sort_unstable();
+        others.dedup();
+        if others.len() >= limit {
+            if held.is_empty() {
+                browsers.remove(browser);
+            }
             return None;
         }
-        held.insert(browser.into(), count + 1);
-        Some(HeldPoll { browsers: self.clone(), browser: browser.into() })
+        held.push(session);
+        Some(HeldPoll { browsers: self.clone(), browser: browser.into(), session })
     }
 }
 
 impl Drop for HeldPoll {
     fn drop(&mut self) {
         let mut held = self.browsers.0.lock();
-        if let Some(count) = held.get_mut(&self.browser) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(&self.browser);
-            }
+        let Some(sessions) = held.get_mut(&self.browser) else { return };
+        if let Some(place) = sessions.iter().position(|s| *s == self.session) {
+            sessions.swap_remove(place);
+        }
+        if sessions.is_empty() {
+            held.remove(&self.browser);
         }
     }
 }
@@ -48,14 +58,19 @@ mod tests {
     #[test]
     fn places_are_taken_and_given_back() {
         let browsers = Browsers::default();
-        let first = browsers.hold("b", 2);
-        let second = browsers.hold("b", 2);
+        let hold = |browser, session| browsers.hold(browser, ClientId::from_bits(session), 2);
+        let first = hold("b", 1);
+        let second = hold("b", 2);
         assert!(first.is_some() && second.is_some());
-        assert!(browsers.hold("b", 2).is_none());
-        assert!(browsers.hold("other", 2).is_some());
-        drop(first);
-        assert!(browsers.hold("b", 2).is_some());
+        assert!(hold("b", 3).is_none());
+        assert!(hold("other", 3).is_some());
+        let replacing = hold("b", 2);
+        assert!(replacing.is_some(), "a session replaces its own poll");
         drop(second);
+        assert!(hold("b", 3).is_none());
+        drop((first, replacing));
+        assert!(browsers.0.lock().is_empty());
+        assert!(browsers.hold("b", ClientId::from_bits(1), 0).is_none());
         assert!(browsers.0.lock().is_empty());
     }
 }

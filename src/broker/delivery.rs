@@ -41,6 +41,18 @@ impl Broker {
     /// newer attachment has taken over.
     pub async fn take(&self, session: &Arc<Session>, epoch: u64) -> Delivery {
         let max_bytes = self.settings().max_delivery_bytes;
+        let next = session.lock().next(epoch, max_bytes);
+        let delivery = match next {
+            Next::Nothing => Delivery::default(),
+            Next::Queued(publications) => Delivery { publications, gap: None },
+            // Boxed because it is rare and large, and every held poll carries room for what is not.
+            Next::FromLog { .. } => Box::pin(self.take_from_log(session, epoch, max_bytes)).await,
+        };
+        self.metrics().deliveries.inc_by(delivery.publications.len() as u64);
+        delivery
+    }
+
+    async fn take_from_log(&self, session: &Arc<Session>, epoch: u64, max_bytes: usize) -> Delivery {
         let mut gap = None;
         loop {
             let next = session.lock().next(epoch, max_bytes);
@@ -53,7 +65,6 @@ impl Broker {
                     None => Vec::new(),
                 },
             };
-            self.metrics().deliveries.inc_by(publications.len() as u64);
             return Delivery { publications, gap };
         }
     }

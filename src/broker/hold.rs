@@ -4,7 +4,7 @@
 //! anything from the queue.
 
 use super::{
-    Broker, Delivery, End, Event, Plan,
+    Broker, Delivery, End, Event, Place, Plan,
     session::Session,
 };
 use crate::bayeux::Reply;
@@ -25,11 +25,11 @@ pub struct Answered {
 
 impl Broker {
     /// Holds a poll until there are messages, its time is over, a newer one comes, or the session ends.
-    pub async fn hold(&self, plan: Plan) -> Answered {
+    pub async fn hold(&self, plan: Box<Plan>) -> Answered {
         let session = Arc::clone(&plan.session);
-        let epoch = plan.epoch.unwrap_or_default();
+        let (place, epoch) = plan.attachment.unwrap_or((Place::Heartbeat, 0));
         let attached = Attached { session: &session, epoch };
-        let event = wait(&session, epoch, plan.hold).await;
+        let event = wait(&session, place, epoch, plan.hold).await;
         let mut delivery = Delivery::default();
         let mut kicked = false;
         let reply = match event {
@@ -51,8 +51,8 @@ impl Broker {
 }
 
 /// The next event, or `None` when there was none in time.
-async fn wait(session: &Session, epoch: u64, hold: Duration) -> Option<Event> {
-    let event = poll_fn(|cx| session.poll_event(epoch, cx));
+async fn wait(session: &Session, place: Place, epoch: u64, hold: Duration) -> Option<Event> {
+    let event = poll_fn(|cx| session.poll_event(place, epoch, cx));
     if hold.is_zero() {
         return event.now_or_never();
     }

@@ -26,6 +26,9 @@ const CHUNK: usize = 256;
 /// How long a lane waits before it asks an unavailable log again.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// How long anybody waits for a lane to catch up.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// A share of the sessions.
 pub struct Lane {
     index: Mutex<ChannelIndex>,
@@ -53,14 +56,19 @@ impl Lane {
         self.position.load(Ordering::Acquire)
     }
 
-    /// Waits until it has read on.
-    pub async fn progress(&self, past: Seq) {
-        loop {
-            let moved = self.progress.notified();
-            if self.position() > past {
-                return;
+    /// Waits until it has read up to `position`, but not for ever: a log that cannot be read stops all lanes.
+    pub async fn caught_up(&self, position: Seq) {
+        let caught_up = async {
+            loop {
+                let moved = self.progress.notified();
+                if self.position() >= position {
+                    return;
+                }
+                moved.await;
             }
-            moved.await;
+        };
+        if tokio::time::timeout(LONGEST_WAIT, caught_up).await.is_err() {
+            tracing::warn!(position, "a lane did not catch up in time");
         }
     }
 
@@ -172,18 +180,16 @@ impl Broker {
         let position = self.engine().newest();
         lane.moved_to(position);
         for session in old {
-            let (waker, handed, deadline) = {
+            let (wakers, handed, deadline) = {
                 let mut state = session.lock();
-                let Some(waker) = state.end(End::LaneLost) else { continue };
-                (waker, state.handed(), state.deadline)
+                let Some(wakers) = state.end(End::LaneLost) else { continue };
+                (wakers, state.handed(), state.deadline)
             };
             match self.revive(session.id, handed, deadline).await {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => self.sessions().remove(&session),
             }
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            wakers.into_iter().flatten().for_each(Waker::wake);
         }
     }
 }

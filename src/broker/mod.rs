@@ -17,6 +17,8 @@ pub mod stream;
 pub mod sweep;
 pub mod table;
 pub mod throttle;
+#[cfg(test)]
+mod tests;
 pub mod verb;
 
 pub use caller::Caller;
@@ -27,6 +29,7 @@ pub use session::{End, Event, Session};
 pub use settings::BrokerSettings;
 pub use stream::Stream;
 pub use verb::connect::{Connect, Plan};
+pub use session::Place;
 
 use crate::{
     bayeux::{Advice, ChannelLimits, ClientId, ConnectionType, Message, ProtocolError, Reply, Seq},
@@ -37,6 +40,7 @@ use lane::Lane;
 use serde_json::value::RawValue;
 use std::{
     sync::Arc,
+    task::Waker,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use table::SessionTable;
@@ -122,10 +126,8 @@ impl Broker {
     pub fn stop(&self) {
         self.0.stopping.send_replace(true);
         for session in self.sessions().filter(|_| true) {
-            let waker = session.lock().end(End::ShuttingDown).flatten();
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            let wakers = session.lock().end(End::ShuttingDown);
+            wakers.into_iter().flatten().flatten().for_each(Waker::wake);
         }
     }
 
@@ -213,9 +215,9 @@ impl Broker {
     /// Appends to the log, but not faster than the slowest lane can read it.
     pub(crate) async fn append(&self, drafts: Vec<Draft>) -> Result<Vec<Seq>, EngineError> {
         for lane in &self.0.lanes {
-            let position = lane.position();
-            if self.engine().newest().saturating_sub(position) > MAX_LANE_LAG {
-                lane.progress(position).await;
+            let newest = self.engine().newest();
+            if newest.saturating_sub(lane.position()) > MAX_LANE_LAG {
+                lane.caught_up(newest - MAX_LANE_LAG).await;
             }
         }
         let count = drafts.len() as u64;
@@ -226,16 +228,14 @@ impl Broker {
 
     /// Ends a session for good: tells whoever is attached, and forgets it.
     pub(crate) async fn end(&self, session: &Arc<Session>, end: End) -> bool {
-        let (waker, patterns) = {
+        let (wakers, patterns) = {
             let mut state = session.lock();
-            let Some(waker) = state.end(end) else { return false };
-            (waker, std::mem::take(&mut state.subscriptions))
+            let Some(wakers) = state.end(end) else { return false };
+            (wakers, std::mem::take(&mut state.subscriptions))
         };
         self.lane(session.lane).unsubscribe(session, patterns.iter().map(|s| &s.pattern));
         self.sessions().remove(session);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
         self.count_end(end);
         if let Err(error) = self.engine().forget(session.id).await {
             tracing::warn!(%error, session = ?session.id, "the record of a session that ended could not be removed");

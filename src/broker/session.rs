@@ -84,7 +84,7 @@ pub struct State {
     seen: Seq,
     handed: Seq,
     lag: Option<Lag>,
-    attachment: Option<Attachment>,
+    attachments: [Option<Attachment>; 2],
     epoch: u64,
     /// What it asked for.
     pub subscriptions: Vec<Subscription>,
@@ -106,6 +106,18 @@ struct Lag {
     /// The newest position that concerns this session.
     to: Seq,
 }
+
+/// What an attachment is for. Each place belongs to the newest who took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is given the messages: a held poll, or a transport that pushes.
+    Delivery,
+    /// It only shows that the client is there: a connect held beside a stream that cannot carry it.
+    Heartbeat,
+}
+
+/// Who is to be told that a session ended.
+pub type Wakers = [Option<Waker>; 2];
 
 #[derive(Debug)]
 struct Attachment {
@@ -138,7 +150,7 @@ impl Session {
             seen: now_at,
             handed: now_at,
             lag: None,
-            attachment: None,
+            attachments: [None, None],
             epoch: 0,
             subscriptions: Vec::new(),
             deadline,
@@ -165,14 +177,14 @@ impl Session {
         state.wake()
     }
 
-    /// Waits for the next event of attachment `epoch`.
-    pub fn poll_event(&self, epoch: u64, cx: &mut Context<'_>) -> Poll<Event> {
+    /// Waits for the next event of attachment `epoch`. A heartbeat hears of no messages.
+    pub fn poll_event(&self, place: Place, epoch: u64, cx: &mut Context<'_>) -> Poll<Event> {
         let mut state = self.state.lock();
         if let Some(end) = state.ended {
             return Poll::Ready(Event::Ended(end));
         }
-        let waiting = state.has_messages();
-        match &mut state.attachment {
+        let waiting = place == Place::Delivery && state.has_messages();
+        match &mut state.attachments[place as usize] {
             Some(attachment) if attachment.epoch == epoch => {
                 if waiting {
                     return Poll::Ready(Event::Messages);
@@ -189,8 +201,8 @@ impl Session {
     /// Lets go of an attachment that is not needed any more; a newer one stays.
     pub fn detach(&self, epoch: u64) {
         let mut state = self.state.lock();
-        if state.attachment.as_ref().is_some_and(|a| a.epoch == epoch) {
-            state.attachment = None;
+        for place in &mut state.attachments {
+            place.take_if(|attachment| attachment.epoch == epoch);
         }
     }
 
@@ -211,21 +223,21 @@ impl Session {
 }
 
 impl State {
-    /// Makes the caller the newest attachment and tells the older one. Returns the epoch that names it.
-    pub fn attach(&mut self) -> (u64, Option<Waker>) {
+    /// Makes the caller the newest attachment of a place. Returns the epoch that names it, and the older one to wake.
+    pub fn attach(&mut self, place: Place) -> (u64, Option<Waker>) {
         self.epoch += 1;
-        let older = self.attachment.replace(Attachment { epoch: self.epoch, waker: None });
+        let older = self.attachments[place as usize].replace(Attachment { epoch: self.epoch, waker: None });
         (self.epoch, older.and_then(|a| a.waker))
     }
 
-    /// Whether somebody is attached.
+    /// Whether somebody is attached who is given the messages.
     pub fn is_attached(&self) -> bool {
-        self.attachment.is_some()
+        self.attachments[Place::Delivery as usize].is_some()
     }
 
-    /// Whether attachment `epoch` is the newest.
+    /// Whether attachment `epoch` is the one that is given the messages.
     pub fn is_current(&self, epoch: u64) -> bool {
-        self.attachment.as_ref().is_some_and(|a| a.epoch == epoch)
+        self.attachments[Place::Delivery as usize].as_ref().is_some_and(|a| a.epoch == epoch)
     }
 
     /// Whether a delivery would find something.
@@ -244,12 +256,12 @@ impl State {
     }
 
     /// Marks it over. Returns who to tell; `None` when it was over already.
-    pub fn end(&mut self, end: End) -> Option<Option<Waker>> {
+    pub fn end(&mut self, end: End) -> Option<Wakers> {
         if self.ended.is_some() {
             return None;
         }
         self.ended = Some(end);
-        Some(self.attachment.as_mut().and_then(|a| a.waker.take()))
+        Some(self.attachments.each_mut().map(|place| place.as_mut().and_then(|a| a.waker.take())))
     }
 
     /// Whether a publication is for this session: addressed to it, or to a channel it subscribed to in time.
@@ -369,7 +381,7 @@ impl State {
     }
 
     fn wake(&mut self) -> Option<Waker> {
-        self.attachment.as_mut().and_then(|a| a.waker.take())
+        self.attachments[Place::Delivery as usize].as_mut().and_then(|a| a.waker.take())
     }
 }
 
@@ -406,7 +418,7 @@ mod tests {
         for seq in [9, 10, 11, 11, 12, 11] {
             s.enqueue(&publication(seq), LIMITS);
         }
-        let (epoch, _) = s.lock().attach();
+        let (epoch, _) = s.lock().attach(Place::Delivery);
         assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [11, 12]);
         assert_eq!(s.lock().handed(), 12);
     }
@@ -416,7 +428,7 @@ mod tests {
         let s = session();
         s.enqueue(&publication(11), LIMITS);
         s.enqueue(&publication(12), LIMITS);
-        let (epoch, _) = s.lock().attach();
+        let (epoch, _) = s.lock().attach(Place::Delivery);
         let Next::Queued(taken) = s.lock().next(epoch, 1 << 20) else { panic!() };
         s.enqueue(&publication(13), LIMITS);
         s.restore(taken);
@@ -426,7 +438,7 @@ mod tests {
     #[test]
     fn a_full_queue_becomes_a_cursor_and_then_a_queue_again() {
         let s = session();
-        let (epoch, _) = s.lock().attach();
+        let (epoch, _) = s.lock().attach(Place::Delivery);
         for seq in 11..=14 {
             s.enqueue(&publication(seq), LIMITS);
         }
@@ -444,22 +456,22 @@ mod tests {
     #[test]
     fn only_the_newest_attachment_gets_messages() {
         let s = session();
-        let (old, _) = s.lock().attach();
-        let (new, _) = s.lock().attach();
+        let (old, _) = s.lock().attach(Place::Delivery);
+        let (new, _) = s.lock().attach(Place::Delivery);
         s.enqueue(&publication(11), LIMITS);
         assert!(matches!(s.lock().next(old, 1 << 20), Next::Nothing));
         let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!(s.poll_event(old, &mut cx), Poll::Ready(Event::Superseded));
-        assert_eq!(s.poll_event(new, &mut cx), Poll::Ready(Event::Messages));
+        assert_eq!(s.poll_event(Place::Delivery, old, &mut cx), Poll::Ready(Event::Superseded));
+        assert_eq!(s.poll_event(Place::Delivery, new, &mut cx), Poll::Ready(Event::Messages));
         s.detach(old);
         assert_eq!(seqs(s.lock().next(new, 1 << 20)), [11]);
-        assert_eq!(s.poll_event(new, &mut cx), Poll::Pending);
+        assert_eq!(s.poll_event(Place::Delivery, new, &mut cx), Poll::Pending);
     }
 
     #[test]
     fn deliveries_are_bounded_but_never_empty() {
         let s = session();
-        let (epoch, _) = s.lock().attach();
+        let (epoch, _) = s.lock().attach(Place::Delivery);
         for seq in 11..=13 {
             s.enqueue(&publication(seq), LIMITS);
         }

@@ -5,7 +5,7 @@
 
 use super::{
     Broker, Delivery, Event,
-    session::Session,
+    session::{Place, Session},
 };
 use std::{
     sync::Arc,
@@ -22,7 +22,7 @@ pub struct Stream {
 impl Broker {
     /// Makes the caller the session's newest attachment.
     pub fn attach(&self, session: &Arc<Session>) -> Stream {
-        let (epoch, older) = session.lock().attach();
+        let (epoch, older) = session.lock().attach(Place::Delivery);
         if let Some(older) = older {
             older.wake();
         }
@@ -38,7 +38,7 @@ impl Stream {
 
     /// Waits for the next event.
     pub fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Event> {
-        self.session.poll_event(self.epoch, cx)
+        self.session.poll_event(Place::Delivery, self.epoch, cx)
     }
 
     /// Whether a newer attachment has not taken over.

@@ -6,12 +6,13 @@ use super::{
     io::NotedStream,
     watch::{Progress, Watch},
 };
-use crate::transport::{Connection, TransportSettings};
+use crate::transport::{Connection, Transport, TransportSettings};
 use axum::{Router, body::Body};
-use http::Request;
+use futures_util::{FutureExt, future::Either};
+use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch::Receiver,
@@ -25,22 +26,37 @@ const MAX_BUFFER: usize = 64 << 10;
 /// How long accepting pauses when the process has no file descriptors left.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
 
+/// What is served.
+#[derive(Clone)]
+pub struct Site {
+    /// The mount of the broker.
+    pub transport: Transport,
+    /// Everything else.
+    pub pages: Router,
+}
+
+/// What is known of the connection a request came on.
+#[derive(Clone)]
+struct Noted {
+    connection: Connection,
+    progress: Arc<Progress>,
+}
+
 /// Accepts for one listener.
 pub struct Acceptor {
     listener: TcpListener,
-    router: Router,
+    site: Site,
     watch: Arc<Watch>,
     stopping: Receiver<bool>,
     tasks: TaskTracker,
 }
 
 impl Acceptor {
-    /// An acceptor that serves `router`, spawns into `tasks`, and lets connections end when `stopping` becomes true.
+    /// An acceptor that serves `site`, spawns into `tasks`, and lets connections end when `stopping` becomes true.
     pub fn new(
-        listener: TcpListener, router: Router, settings: &TransportSettings, stopping: Receiver<bool>,
-        tasks: TaskTracker,
+        listener: TcpListener, site: Site, settings: &TransportSettings, stopping: Receiver<bool>, tasks: TaskTracker,
     ) -> Self {
-        Self { listener, router, watch: Arc::new(Watch::new(settings)), stopping, tasks }
+        Self { listener, site, watch: Arc::new(Watch::new(settings)), stopping, tasks }
     }
 
     /// Accepts until it is dropped.
@@ -75,11 +91,11 @@ impl Acceptor {
         let progress = Arc::new(Progress::new(Instant::now()));
         let connection = Connection::new(peer.ip().to_canonical());
         let io = TokioIo::new(NotedStream::new(stream, connection.clone(), Arc::clone(&progress)));
-        let (router, watch, mut stopping) = (self.router.clone(), Arc::clone(&self.watch), self.stopping.clone());
-        let noted = Arc::clone(&progress);
+        let (site, watch, mut stopping) = (self.site.clone(), Arc::clone(&self.watch), self.stopping.clone());
+        let noted = Noted { connection: connection.clone(), progress: Arc::clone(&progress) };
         let task = self.tasks.spawn(async move {
-            let closed = Closed { connection: connection.clone(), watch, number };
-            let service = service_fn(move |request| answer(router.clone(), request, connection.clone(), noted.clone()));
+            let closed = Closed { connection, watch, number };
+            let service = service_fn(move |request| answer(&site, request, &noted));
             let serving = http1::Builder::new()
                 .half_close(false)
                 .max_buf_size(MAX_BUFFER)
@@ -102,15 +118,21 @@ impl Acceptor {
     }
 }
 
-async fn answer(
-    router: Router, request: Request<Incoming>, connection: Connection, progress: Arc<Progress>,
-) -> Result<http::Response<Body>, Infallible> {
+/// Answers one request. The mount is served without the router: its requests are nearly all there are, and each would
+/// pay for two boxes and a path match.
+fn answer(
+    site: &Site, request: Request<Incoming>, noted: &Noted,
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
+    let progress = Arc::clone(&noted.progress);
     progress.busy(Instant::now());
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(connection);
-    let response = router.oneshot(request).await;
-    progress.idle(Instant::now());
-    response
+    request.extensions_mut().insert(noted.connection.clone());
+    let answering = if site.transport.owns(request.uri().path()) {
+        Either::Left(site.transport.clone().serve(request).map(Ok))
+    } else {
+        Either::Right(Box::pin(site.pages.clone().oneshot(request)))
+    };
+    answering.inspect(move |_| progress.idle(Instant::now()))
 }
 
 /// Errors of `accept` that concern only the connection that was coming in.

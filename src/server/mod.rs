@@ -16,7 +16,7 @@ use crate::{
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
     transport::{self, OriginPolicy, Transport, TransportSettings},
 };
-use axum::Router;
+use accept::{Acceptor, Site};
 use std::{
     future::Future,
     io::Result,
@@ -50,8 +50,8 @@ pub async fn run(
     let broker = Broker::start(settings.broker.clone(), transport::offered(&settings.transport), engine(&settings));
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
-    let router = Router::new().merge(pages::router(&settings.transport.path)).merge(transport.router());
-    let acceptor = accept::Acceptor::new(listener, router, &settings.transport, broker.stopping(), tasks.clone());
+    let site = Site { transport, pages: pages::router(&settings.transport.path) };
+    let acceptor = Acceptor::new(listener, site, &settings.transport, broker.stopping(), tasks.clone());
     tokio::select! {
         () = acceptor.run() => {}
         () = shutdown => {}

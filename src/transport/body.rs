@@ -34,7 +34,7 @@ impl Body for ReplyBody {
         let Some(bytes) = this.bytes.take() else { return Poll::Ready(None) };
         let undelivered = this.undelivered.take();
         if let Some(connection) = &this.connection {
-            connection.handed_over(bytes.len(), undelivered);
+            connection.handed_over_whole(bytes.len(), undelivered);
         }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }

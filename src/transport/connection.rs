@@ -15,8 +15,8 @@ use std::{
     },
 };
 
-/// Bytes of response head that every answer has at least; they are not counted where bodies are handed over.
-const LEAST_HEAD: u64 = 120;
+/// Bytes of response head that every answer has at least.
+const LEAST_HEAD: usize = 120;
 
 /// One TCP connection.
 #[derive(Clone)]
@@ -70,13 +70,18 @@ impl Connection {
         self.0.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Notes that a delivery was handed over as a body, or a part of one, of `bytes`.
+    /// Notes that a delivery was handed over as a whole body of `bytes`, whose head is written with it.
+    pub(super) fn handed_over_whole(&self, bytes: usize, undelivered: Option<Undelivered>) {
+        self.handed_over(bytes + LEAST_HEAD, undelivered);
+    }
+
+    /// Notes that a delivery was handed over as a part of `bytes` of an endless body.
     pub(super) fn handed_over(&self, bytes: usize, undelivered: Option<Undelivered>) {
         let Some(undelivered) = undelivered else { return };
         let mut pending = self.0.pending.lock();
         let written = self.settle(&mut pending);
         pending.expected = pending.expected.max(written) + bytes as u64;
-        let due = pending.expected + LEAST_HEAD;
+        let due = pending.expected;
         pending.deliveries.push_back((due, undelivered));
     }
 

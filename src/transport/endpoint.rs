@@ -6,92 +6,123 @@ use super::{
     Transport,
     connection::Connection,
     origin::Verdict,
-    polling::{self, Wrapping},
+    polling::{self, Poll, Wrapping},
     request, response,
 };
 use crate::bayeux::{BadRequest, ConnectionType, ProtocolError};
 use axum::{body::Body, extract::State};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use std::future::Future;
 
 /// The function callback-polling calls when the request names none.
 const DEFAULT_CALLBACK: &str = "jsonpcallback";
 
-/// Serves one request.
-pub async fn serve(State(transport): State<Transport>, request: Request<Body>) -> Response<Body> {
+/// Serves one request: takes it in, holds it if it is to be held, and gives the answer its CORS headers.
+///
+/// The two phases are apart because most requests are held most of their time: what taking in needs is boxed and gone by
+/// then, so that a held poll costs little memory.
+pub fn serve(transport: Transport, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+    let accepting = Box::pin(accept(transport.clone(), request));
+    async move {
+        let (verdict, accepted) = accepting.await;
+        let mut response = match accepted {
+            Accepted::Answer(response) => *response,
+            Accepted::Poll(poll) => transport.finish(poll).await,
+        };
+        verdict.apply(response.headers_mut());
+        response
+    }
+}
+
+/// The same as a handler of a router.
+pub async fn handle(State(transport): State<Transport>, request: Request<Body>) -> Response<Body> {
+    serve(transport, request).await
+}
+
+/// What taking a request in led to.
+pub enum Accepted {
+    /// It is answered.
+    Answer(Box<Response<Body>>),
+    /// It is a poll that may be held.
+    Poll(Box<Poll>),
+}
+
+impl From<Response<Body>> for Accepted {
+    fn from(response: Response<Body>) -> Self {
+        Self::Answer(Box::new(response))
+    }
+}
+
+async fn accept(transport: Transport, request: Request<Body>) -> (Verdict, Accepted) {
     let (parts, body) = request.into_parts();
     let verdict = transport.origins().judge(&parts.method, &parts.headers);
     if parts.method == Method::OPTIONS {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         verdict.apply_preflight(response.headers_mut());
-        return response;
+        return (Verdict::Own, response.into());
     }
     if let Some(connection) = parts.extensions.get::<Connection>() {
         connection.next_request();
     }
-    let mut response = if verdict == Verdict::Denied {
-        response::refused(BadRequest(ProtocolError::OriginDenied))
-    } else {
-        route(transport, parts, body).await
-    };
-    verdict.apply(response.headers_mut());
-    response
+    if verdict == Verdict::Denied {
+        return (verdict, response::refused(BadRequest(ProtocolError::OriginDenied)).into());
+    }
+    let accepted = route(&transport, parts, body).await;
+    (verdict, accepted)
 }
 
-async fn route(transport: Transport, mut parts: Parts, body: Body) -> Response<Body> {
+async fn route(transport: &Transport, mut parts: Parts, body: Body) -> Accepted {
     let offers = |kind| transport.exchange().broker.connection_types().contains(&kind);
     if parts.method == Method::POST && (offers(ConnectionType::LongPolling) || offers(ConnectionType::WebSocket)) {
-        return long_poll(transport, parts, body).await;
+        return long_poll(transport, &parts, body).await;
     }
     if parts.method != Method::GET {
-        return not_allowed();
+        return not_allowed().into();
     }
     if is_websocket(&parts) && offers(ConnectionType::WebSocket) {
-        return transport.upgrade(&mut parts);
+        return transport.clone().upgrade(&mut parts).into();
     }
-    drop(body);
     let query = Query::of(&parts);
     if query.iframe.is_some() && offers(ConnectionType::Iframe) {
-        return transport.iframe(&parts, query.iframe.unwrap_or_default());
+        return transport.iframe(&parts, query.iframe.unwrap_or_default()).into();
     }
     if accepts_events(&parts) && offers(ConnectionType::EventSource) {
-        return transport.event_source(&parts);
+        return transport.event_source(&parts).into();
     }
     if offers(ConnectionType::CallbackPolling) {
-        return callback_poll(transport, parts, query).await;
+        return callback_poll(transport, &parts, query).await;
     }
-    not_allowed()
+    not_allowed().into()
 }
 
-async fn long_poll(transport: Transport, parts: Parts, body: Body) -> Response<Body> {
-    let caller = request::caller(&parts, ConnectionType::LongPolling, transport.settings());
-    let connection = parts.extensions.get::<Connection>().cloned();
+async fn long_poll(transport: &Transport, parts: &Parts, body: Body) -> Accepted {
+    let caller = request::caller(parts, ConnectionType::LongPolling, transport.settings());
     let texts = match request::body(&parts.headers, body, transport.settings()).await {
         Ok(body) => request::texts(&parts.headers, body),
         Err(bad) => Err(bad),
     };
-    // The head is done with; a held poll should not keep it.
-    drop(parts);
     match texts {
-        Ok(texts) => transport.poll(caller, texts, Wrapping::Json, connection).await,
-        Err(bad) => response::refused(bad),
+        Ok(texts) => transport.poll(caller, texts, Wrapping::Json, connection(parts)).await,
+        Err(bad) => response::refused(bad).into(),
     }
 }
 
-async fn callback_poll(transport: Transport, parts: Parts, query: Query) -> Response<Body> {
-    let caller = request::caller(&parts, ConnectionType::CallbackPolling, transport.settings());
-    let connection = parts.extensions.get::<Connection>().cloned();
+async fn callback_poll(transport: &Transport, parts: &Parts, query: Query) -> Accepted {
+    let caller = request::caller(parts, ConnectionType::CallbackPolling, transport.settings());
     let function = query.jsonp.unwrap_or_else(|| DEFAULT_CALLBACK.to_owned());
     if !polling::is_function_name(&function) {
-        return response::refused(BadRequest::malformed("jsonp", "not a function name"));
+        return response::refused(BadRequest::malformed("jsonp", "not a function name")).into();
     }
-    let texts = request::fields(parts.uri.query().unwrap_or_default().as_bytes());
-    drop(parts);
-    match texts {
-        Ok(texts) => transport.poll(caller, texts, Wrapping::Script(function), connection).await,
-        Err(bad) => response::refused(bad),
+    match request::fields(parts.uri.query().unwrap_or_default().as_bytes()) {
+        Ok(texts) => transport.poll(caller, texts, Wrapping::Script(function), connection(parts)).await,
+        Err(bad) => response::refused(bad).into(),
     }
+}
+
+fn connection(parts: &Parts) -> Option<Connection> {
+    parts.extensions.get::<Connection>().cloned()
 }
 
 fn not_allowed() -> Response<Body> {
@@ -132,3 +163,4 @@ impl Query {
         query
     }
 }
+

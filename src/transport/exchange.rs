@@ -33,6 +33,13 @@ pub struct Dispatched {
     pub delay: Duration,
 }
 
+impl Dispatched {
+    /// Whether a connect of it may be held.
+    pub fn may_wait(&self) -> bool {
+        self.connects.iter().any(|c| matches!(c, Connect::Planned(plan) if !plan.hold.is_zero()))
+    }
+}
+
 impl Exchange {
     /// An exchange on a broker.
     pub fn new(broker: Broker, limiter: HandshakeLimiter, limits: DecodeLimits) -> Self {
@@ -60,7 +67,10 @@ impl Exchange {
             self.handle(caller, message, &mut done).await;
             rest = &rest[1..];
         }
-        for message in messages.iter().filter(|m| m.channel == meta::CONNECT) {
+        let connects = || messages.iter().filter(|m| m.channel == meta::CONNECT);
+        // Exactly as long as needed: it lives as long as the connect is held.
+        done.connects.reserve_exact(connects().count());
+        for message in connects() {
             done.connects.push(self.broker.connect(caller, message, messages.len() > 1).await);
         }
         done.delay = self.delay(caller, messages, &done);

@@ -27,10 +27,11 @@ use crate::{
     bayeux::{ConnectionType, DecodeLimits},
     broker::Broker,
 };
-use axum::{Router, routing::any};
+use axum::{Router, body::Body, routing::any};
 use exchange::Exchange;
+use http::{Request, Response};
 use limiter::HandshakeLimiter;
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 use tokio_util::task::TaskTracker;
 
 /// One mount of the broker. Cheap to clone.
@@ -56,10 +57,20 @@ impl Transport {
     pub fn router(self) -> Router {
         let path = self.settings().path.clone();
         Router::new()
-            .route(&path, any(endpoint::serve))
-            .route(&format!("{path}/"), any(endpoint::serve))
-            .route(&format!("{path}/{{*rest}}"), any(endpoint::serve))
+            .route(&path, any(endpoint::handle))
+            .route(&format!("{path}/"), any(endpoint::handle))
+            .route(&format!("{path}/{{*rest}}"), any(endpoint::handle))
             .with_state(self)
+    }
+
+    /// Whether a path is the mount or below it.
+    pub fn owns(&self, path: &str) -> bool {
+        path.strip_prefix(&*self.settings().path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Serves a request to the mount without a router; the answer is the same.
+    pub fn serve(self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
+        endpoint::serve(self, request)
     }
 
     /// The tasks of sockets; whoever stops the server waits for them.

@@ -6,6 +6,7 @@
 use super::{
     Transport,
     connection::{Connection, Undelivered},
+    endpoint::Accepted,
     exchange::{Dispatched, Frame, GOODBYE},
     response,
 };
@@ -29,36 +30,54 @@ pub enum Wrapping {
     Script(String),
 }
 
+/// A polling request that was handled and now waits for its answer.
+pub struct Poll {
+    dispatched: Dispatched,
+    texts: Vec<Bytes>,
+    wrapping: Wrapping,
+    connection: Option<Connection>,
+    cookie: Option<HeaderValue>,
+}
+
 impl Transport {
-    /// Answers one polling request.
+    /// Handles one polling request.
     pub(super) async fn poll(
         &self, mut caller: Caller, texts: Vec<Bytes>, wrapping: Wrapping, connection: Option<Connection>,
-    ) -> Response<Body> {
-        let mut new_browser = None;
-        let outcome = {
-            let messages = match self.decode_all(&texts) {
-                Ok(messages) => messages,
-                Err(bad) => return response::refused(bad),
-            };
-            if caller.browser.is_none() && messages.iter().any(|m| m.channel == meta::HANDSHAKE) {
-                caller.browser = Some(response::new_browser());
-                new_browser.clone_from(&caller.browser);
+    ) -> Accepted {
+        let messages = match self.decode_all(&texts) {
+            Ok(messages) => messages,
+            Err(bad) => return response::refused(bad).into(),
+        };
+        let mut cookie = None;
+        if caller.browser.is_none() && messages.iter().any(|m| m.channel == meta::HANDSHAKE) {
+            let browser = response::new_browser();
+            cookie = response::browser_cookie(&browser, self.settings());
+            caller.browser = Some(browser);
+        }
+        match self.exchange().dispatch(&caller, &messages).await {
+            Ok(dispatched) => {
+                let cookie = cookie.filter(|_| dispatched.opened.is_some());
+                Accepted::Poll(Box::new(Poll { dispatched, texts, wrapping, connection, cookie }))
             }
-            self.exchange().dispatch(&caller, &messages).await
-        };
-        // The request is done with: a held poll keeps none of its bytes.
+            Err(bad) => response::refused(bad).into(),
+        }
+    }
+
+    /// Waits until a poll has its answer.
+    pub(super) async fn finish(&self, poll: Box<Poll>) -> Response<Body> {
+        let Poll { dispatched, texts, wrapping, connection, cookie } = *poll;
+        if dispatched.may_wait() {
+            // While the request's bytes are still referred to, hyper takes a fresh buffer to watch the connection with,
+            // and the one that was read into is free for the next request. Without this every held poll would keep it.
+            tokio::task::yield_now().await;
+        }
         drop(texts);
-        let dispatched = match outcome {
-            Ok(dispatched) => dispatched,
-            Err(bad) => return response::refused(bad),
-        };
         if !dispatched.delay.is_zero() {
             tokio::time::sleep(dispatched.delay).await;
         }
-        let cookie = new_browser.filter(|_| dispatched.opened.is_some());
         let (frame, undelivered) = self.answer(dispatched).await;
         let mut response = wrap(frame, wrapping, undelivered, connection);
-        if let Some(cookie) = cookie.and_then(|browser| response::browser_cookie(&browser, self.settings())) {
+        if let Some(cookie) = cookie {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
         response

@@ -49,7 +49,7 @@ pub struct Socket {
     /// The session it pushes for.
     stream: Option<Stream>,
     /// The connect that is held, and until when.
-    held: Option<(Plan, Instant)>,
+    held: Option<(Box<Plan>, Instant)>,
     /// Whether the peer sends objects without arrays: such peers read only one message a frame.
     bare: bool,
     next_ping: Instant,

@@ -23,6 +23,13 @@ export class CometdDriver {
     this.#cometd.unregisterTransports();
     this.#cometd.registerTransport(transport, new library[TRANSPORTS[transport]]());
     this.#cometd.configure({ url, logLevel: "warn", maxSendBayeuxMessageSize: maxMessageChars });
+    this.#cometd.registerExtension("observer", {
+      incoming: (message) => {
+        const { channel, data } = message;
+        if (data !== undefined) emit({ event: "arrival", channel, data });
+        return message;
+      },
+    });
     for (const channel of META_CHANNELS) {
       this.#cometd.addListener(channel, ({ successful, subscription, error }) =>
         emit({ event: "meta", channel, successful, subscription, error }));

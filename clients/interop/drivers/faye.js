@@ -23,7 +23,8 @@ export class FayeDriver {
         pass(message);
       },
       incoming: (message, pass) => {
-        const { channel, successful, subscription, error } = message;
+        const { channel, data, successful, subscription, error } = message;
+        if (data !== undefined) emit({ event: "arrival", channel, data });
         if (channel.startsWith("/meta/")) emit({ event: "meta", channel, successful, subscription, error });
         pass(message);
       },

@@ -65,8 +65,13 @@ export class Client {
     return this.#log.filter(isMessage(subscription)).map(({ channel, data }) => ({ channel, data }));
   }
 
+  /* What came in from the broker, whether or not the client handed it on: clients filter what the broker should not have sent. */
+  arrivals() {
+    return this.events("arrival").map(({ channel, data }) => ({ channel, data }));
+  }
+
   /* Waits for the subscription's `count`-th acknowledgement: 1 is the first subscribe, 2 the one after a re-handshake. */
-  async subscribed(channel, count, milliseconds) {
+  async subscribed(channel, count, milliseconds = CALL_MS) {
     await this.#log.first(
       count,
       (event) => event.channel === "/meta/subscribe" && event.successful && [event.subscription].flat().includes(channel),
@@ -80,7 +85,7 @@ export class Client {
     return event;
   }
 
-  async metaReplies(channel, count, milliseconds) {
+  async metaReplies(channel, count, milliseconds = CALL_MS) {
     const matches = (event) => event.event === "meta" && event.channel === channel;
     return this.#log.first(count, matches, milliseconds, `${this.name} gets ${count} replies on ${channel}`);
   }

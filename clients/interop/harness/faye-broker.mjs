@@ -26,4 +26,6 @@ const [host, port] = values.listen.split(":");
 const server = http.createServer();
 new faye.NodeAdapter({ mount: "/bayeux", timeout }).attach(server);
 server.listen(Number(port), host);
+/* Faye answers a JSONP poll once more after its page has gone, and would die of it. */
+process.on("uncaughtException", (error) => console.error(error));
 process.on("SIGTERM", () => process.exit(0));

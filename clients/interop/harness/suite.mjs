@@ -45,6 +45,7 @@ async function runScenario(t, { scenario, place, profile, sharedBroker }) {
   const own = scenario.ownBroker ? await Broker.start(scenario.settings) : null;
   const world = new World(place, profile, scenario.name, own ?? (await sharedBroker()));
   try {
+    assert.ok(!world.broker.ended, "the broker ended since the scenario before");
     await scenario.run(world);
     assert.ok(!world.broker.ended, "the broker is still running");
   } catch (error) {

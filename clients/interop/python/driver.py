@@ -43,6 +43,8 @@ class Observer(Extension):
 
     async def incoming(self, payload, headers=None):
         for message in payload:
+            if "data" in message:
+                self.emit({"event": "arrival", "channel": message["channel"], "data": message["data"]})
             if message["channel"].startswith("/meta/"):
                 fields = ("channel", "successful", "subscription", "error")
                 self.emit({"event": "meta", **{field: message.get(field) for field in fields}})
@@ -52,7 +54,7 @@ class Driver:
     def __init__(self, emit, options):
         self.emit = emit
         self.client = Client(options["url"], ConnectionType(options["transport"]), extensions=[Observer(emit)])
-        self.patterns = []
+        self.patterns = set()
         self.receiver = None
 
     async def connect(self, options):
@@ -68,11 +70,12 @@ class Driver:
         return self.client.connection_type.value
 
     async def subscribe(self, channel):
-        self.patterns.append(channel)
+        self.patterns.add(channel)
         await self.client.subscribe(channel)
 
     async def unsubscribe(self, channel):
         await self.client.unsubscribe(channel)
+        self.patterns.discard(channel)
 
     async def publish(self, channel, data):
         await self.client.publish(channel, data)
@@ -96,12 +99,9 @@ class Driver:
             self.deliver(message["channel"], message["data"])
 
     def deliver(self, channel, data):
-        # A pattern is kept after its unsubscription, so that what still arrives is not overlooked.
-        patterns = [pattern for pattern in dict.fromkeys(self.patterns) if matches(pattern, channel)]
-        if not patterns:
-            self.emit({"event": "log", "level": "error", "text": f"a message nobody subscribed to on {channel}"})
-        for pattern in patterns:
-            self.emit({"event": "message", "subscription": pattern, "channel": channel, "data": data})
+        for pattern in self.patterns:
+            if matches(pattern, channel):
+                self.emit({"event": "message", "subscription": pattern, "channel": channel, "data": data})
 
 
 async def answer(drivers, request):

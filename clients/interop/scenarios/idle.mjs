@@ -6,9 +6,9 @@ export const ownBroker = true;
 export const settings = { "broker.timeout": "1s" };
 
 /* Up to three connects are answered at once: the first, the first after a change of transport, one batched with a subscribe. */
-const REPLIES = 6;
-/* What is left is three holds of 95 % of a second each, less some slack for timers. */
-const HELD_AT_LEAST_MS = 2_500;
+const REPLIES = 5;
+/* What is left is two holds of 95 % of a second each, less some slack for timers. */
+const HELD_AT_LEAST_MS = 1_700;
 const REPLIES_MS = 15_000;
 
 export async function run(world) {

@@ -18,8 +18,10 @@ export async function run(world) {
 
   await subscriber.messages(marker);
   await publisher.messages(marker);
+  const end = { channel: marker, data: "end" };
   assert.deepEqual(subscriber.received(channel), [{ channel, data }]);
-  assert.deepEqual(publisher.received(channel), [], "the publisher did not subscribe to it");
+  assert.deepEqual(subscriber.arrivals(), [{ channel, data }, end]);
+  assert.deepEqual(publisher.arrivals(), [end], "the publisher did not subscribe to the other channel");
   subscriber.assertNoComplaints();
   publisher.assertNoComplaints();
 }

@@ -20,6 +20,6 @@ export const compile = {
   absWorkingDir: root,
   target: "es2022",
   mangleProps: /^_/,
-  reserveProps: /^_(debug|info|warn|mixin|getCallback|putCallback|receive)$/,
+  reserveProps: /^_(debug|info|warn|mixin)$/,
   logLevel: "warning",
 };

@@ -64,7 +64,7 @@ export class Client<M = any, S = any> extends Session {
   async call<K extends string & keyof S>(
     target: K,
     data: Question<S, K>,
-    { fields, timeout = this._options.networkTimeout, signal }: CallOptions = {},
+    { fields, timeout = this._patience, signal }: CallOptions = {},
   ): Promise<Answer<S, K>> {
     const channel = target[0] == "/" ? target : "/service/" + target;
     return (await this._request({ ...fields, channel, data }, { _attempts: 1, _signal: signal, _answerWithin: timeout })).data;

@@ -71,7 +71,7 @@ export class Feeds {
   _deliver(message: Delivery): void {
     const { channel, data, ext } = message;
     const global: number | undefined = ext?.replay?.id;
-    for (const [pattern, { _subscriptions }] of this.#feeds) {
+    for (const [pattern, { _subscriptions }] of [...this.#feeds]) {
       const hit = matches(pattern, channel);
       for (const subscription of [..._subscriptions]) {
         // The second form is Salesforce's, which counts within one channel.

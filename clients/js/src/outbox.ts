@@ -114,14 +114,15 @@ export class Outbox {
   _settle(message: Message): boolean {
     const { id, channel, data, successful } = message;
     const task = this.#sent.get(id);
-    if (task?._message.channel != channel || (data !== undefined && !task!._answerWithin)) return false;
-    clearTimeout(task!._timer);
-    if (successful && data === undefined && task!._answerWithin) task!._accepted = true;
+    // An event has data; servers may let it carry the id that its publisher gave it.
+    if (!task || task._message.channel != channel || (data !== undefined && !task._answerWithin)) return false;
+    clearTimeout(task._timer);
+    if (successful && data === undefined && task._answerWithin) task._accepted = true;
     else {
-      this.#forget(task!);
-      // The answer to a call need not say whether it is one.
-      if (successful ?? true) task!._resolve(message);
-      else this.#refused(task!, message);
+      this.#forget(task);
+      // The answer to a call need not say that it is successful.
+      if (successful ?? true) task._resolve(message);
+      else this.#refused(task, message);
     }
     return true;
   }

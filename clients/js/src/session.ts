@@ -11,12 +11,13 @@ import { isStale, Outbox, type Details } from "./outbox.js";
 import type { Link, Transport } from "./transport/transport.js";
 import type { Advice, ClientOptions, Delivery, Message, State } from "./types.js";
 
-const DEFAULTS = { ack: true, replay: true, networkTimeout: 10_000, backoff: 1_000, backoffMax: 30_000 };
 const closedByServer = (reply: Message) => new BayeuxError("closed by the server", reply);
 
 export class Session extends Emitter {
   /** @internal */
-  readonly _options: Readonly<ClientOptions & typeof DEFAULTS>;
+  readonly _options: ClientOptions;
+  /** @internal How long a reply may take, in milliseconds. */
+  readonly _patience: number;
   /** @internal */
   readonly _feeds = new Feeds(this);
 
@@ -46,11 +47,12 @@ export class Session extends Emitter {
 
   constructor(url: string | readonly string[], options: ClientOptions) {
     super();
-    this._options = { ...DEFAULTS, ...options };
+    this._options = options;
+    this._patience = options.networkTimeout ?? 10_000;
     this.#candidates = [url].flat().flatMap((url) =>
       options.transports.map((_transport) => ({ _url: url, _transport })),
     );
-    this.#outbox = new Outbox(this._options.networkTimeout, () => this.#drop(new BayeuxError("406::timeout")));
+    this.#outbox = new Outbox(this._patience, () => this.#drop(new BayeuxError("406::timeout")));
   }
 
   get state(): State {
@@ -133,7 +135,7 @@ export class Session extends Emitter {
   }
 
   async #handshake(): Promise<void> {
-    const { token, handshake, transports, ack, replay } = this._options;
+    const { token, handshake, transports, ack = true, replay = true } = this._options;
     const run = this.#run;
     const credential = await token?.(this.#refusal);
     if (run != this.#run) return;
@@ -209,7 +211,8 @@ export class Session extends Emitter {
 
   /** Full jitter: random between nothing and a limit that doubles with every failure. */
   #jitter(failures: number): number {
-    return Math.random() * Math.min(this._options.backoffMax, this._options.backoff * 2 ** failures);
+    const { backoff = 1_000, backoffMax = 30_000 } = this._options;
+    return Math.random() * Math.min(backoffMax, backoff * 2 ** failures);
   }
 
   #sleep(milliseconds: number): Promise<void> {

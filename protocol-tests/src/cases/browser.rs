@@ -7,7 +7,7 @@ use crate::{
     case::{Case, case},
     context::Context,
     peer::{Peer, Pending},
-    transport::Transport,
+    transport::{SOCKET, Transport},
 };
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -32,7 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
         case("browser.other_browsers_unaffected", "other browsers are not counted", TABS, other_browsers),
         case("browser.no_cookie_unlimited", "requests without cookie are not counted", TABS, no_cookie_unlimited)
             .unless(crate::case::Feature::RequireCookie),
-        case("browser.websockets_not_counted", "WebSockets are not counted", TABS, websockets_not_counted),
+        case("browser.websockets_not_counted", "WebSockets are not counted", TABS, websockets_not_counted).also(SOCKET),
     ]
 }
 

@@ -204,8 +204,10 @@ async fn release(peer: &mut Peer) -> Result<()> {
 async fn negative_timeout(cx: Context) -> Result<()> {
     let mut peer = cx.peer().await?;
     let connect = peer.connect_message(Some(json!({"timeout": -5, "interval": -5})));
-    let pending = peer.start(&[connect]).await?;
-    release(&mut peer).await?;
+    let mut pending = peer.start(&[connect]).await?;
+    if peer.is_held(&mut pending).await? {
+        release(&mut peer).await?;
+    }
     accepted(peer.finish(pending).await?.reply()?)
 }
 

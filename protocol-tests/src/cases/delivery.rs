@@ -32,7 +32,8 @@ pub(super) fn cases() -> Vec<Case> {
             .unless(Feature::SmallLimits),
         case("delivery.same_order_for_all", "eight publishers, three subscribers, one order", ORDER, same_order)
             .over(DELIVERY),
-        case("delivery.same_order_across_transports", "the same over different transports", ORDER, same_order_across),
+        case("delivery.same_order_across_transports", "the same over different transports", ORDER, same_order_across)
+            .also(DELIVERY),
         case("delivery.two_channels_one_order", "messages of two channels keep their order", ORDER, two_channels)
             .over(DELIVERY),
         case("delivery.while_not_connected", "what comes between two polls waits", COMPLETE, while_not_connected)
@@ -72,8 +73,10 @@ pub(super) fn cases() -> Vec<Case> {
         case("delivery.pushed_before_first_connect", "not even a first one", PUSHED, pushed_before_first_connect)
             .over(SOCKET),
         case("delivery.waiting_in_one_frame", "what waited comes in one frame", PUSHED, waiting_in_one_frame)
+            .also(SOCKET)
             .over(HTTP),
         case("delivery.frames_bounded", "a frame of several messages stays within 60 KiB", PUSHED, frames_bounded)
+            .also(SOCKET)
             .over(HTTP)
             .unless(Feature::SmallLimits),
         case(
@@ -82,6 +85,7 @@ pub(super) fn cases() -> Vec<Case> {
             "§4 A WebSocket peer that ever sent a bare object gets one message per frame.",
             one_per_frame,
         )
+        .also(SOCKET)
         .over(HTTP),
         case("delivery.each_its_own_copy", "two sessions of one client each get theirs", COMPLETE, own_copies)
             .over(DELIVERY),
@@ -292,11 +296,14 @@ fn frames_with_events(peer: &Peer) -> Result<Vec<(usize, usize)>> {
 }
 
 async fn waiting_in_one_frame(cx: Context) -> Result<()> {
-    let mut peer = waiting(&cx, 5, 10).await?;
+    const MESSAGES: u64 = 20;
+    // A publish is acknowledged when the log has it; the last few may reach the queue while the first are being sent.
+    const MOST_FRAMES: usize = 4;
+    let mut peer = waiting(&cx, MESSAGES, 10).await?;
     peer.settle().await?;
-    peer.receive(5).await?;
+    peer.receive(MESSAGES as usize).await?;
     let frames = frames_with_events(&peer)?;
-    ensure!(frames.iter().any(|(_, messages)| *messages >= 5), "frames (bytes, messages): {frames:?}");
+    ensure!(frames.len() <= MOST_FRAMES, "{} frames (bytes, messages): {frames:?}", frames.len());
     Ok(())
 }
 

@@ -44,6 +44,12 @@ pub(super) fn cases() -> Vec<Case> {
             "§4 On EventSource messages are pushed at once.",
             not_with_connect,
         ),
+        case(
+            "eventsource.connect_stays_held",
+            "a pushed message leaves the connect held",
+            "§4 On WebSocket and EventSource they are pushed at once; the connect stays held as heartbeat.",
+            connect_stays_held,
+        ),
         case("eventsource.reopened", "a new stream continues where the old one broke", IDS, reopened),
         case("eventsource.plain_get", "a GET that asks for no stream gets none", STREAM_RULE, plain_get),
     ];
@@ -177,6 +183,15 @@ async fn not_with_connect(cx: Context) -> Result<()> {
     ensure!(turn.messages.len() == 1, "beside the connect reply: {}", turn.text());
     publisher.publish(&channel, 1).await?;
     in_order(&read(&mut stream, 1).await?.0, 1..2)
+}
+
+async fn connect_stays_held(cx: Context) -> Result<()> {
+    let (mut peer, mut stream, mut publisher, channel) = streaming(&cx).await?;
+    let mut held = peer.hold().await?;
+    publisher.publish(&channel, 0).await?;
+    in_order(&read(&mut stream, 1).await?.0, 0..1)?;
+    ensure!(peer.is_held(&mut held).await?, "the connect was answered");
+    Ok(())
 }
 
 async fn reopened(cx: Context) -> Result<()> {

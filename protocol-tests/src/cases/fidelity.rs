@@ -20,7 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         unchanged("fidelity.big_integer", "integers beyond 64 bit", "[12345678901234567890,-99999999999999999999]"),
         unchanged("fidelity.decimals", "decimals with trailing zeros", "[1.10,0.30000000000000004,100.0]"),
-        unchanged("fidelity.exponents", "exponents and negative zero", "[1e3,1E+2,-0,-0.0,1e400]"),
+        unchanged("fidelity.exponents", "exponents and negative zero", "[1e3,1E+2,-0,-0.0,2e-7]"),
         unchanged("fidelity.key_order", "the order of keys", r#"{"z":1,"a":2,"m":{"y":1,"b":2}}"#),
         unchanged("fidelity.duplicate_keys", "keys that appear twice", r#"{"a":1,"a":2,"b":0,"a":3}"#),
         unchanged("fidelity.escapes", "escapes as they were spelt", r#""\u00e9\/\"\\\b\f\n\r\t\u0041\ud83d\ude00""#),

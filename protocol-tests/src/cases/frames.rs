@@ -156,7 +156,7 @@ async fn too_big_session_survives(cx: Context) -> Result<()> {
     socket(&mut peer)?.send(&text).await.ok();
     socket(&mut peer)?.close_code(PATIENCE).await?;
     let mut again = peer.moved_to(cx.transport).await?;
-    accepted(again.connect(None).await?.reply()?)
+    accepted(again.connect(Some(json!({"timeout": 0}))).await?.reply()?)
 }
 
 async fn bare_object(cx: Context) -> Result<()> {

@@ -22,6 +22,7 @@ mod fields;
 mod frames;
 mod framing;
 mod handshake;
+mod iframe;
 mod limits;
 mod publish;
 mod replies;
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Case> {
         frames::cases(),
         callback_polling::cases(),
         eventsource::cases(),
+        iframe::cases(),
         cors::cases(),
         limits::cases(),
         erlycomet::cases(),

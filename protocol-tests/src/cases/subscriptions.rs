@@ -199,8 +199,6 @@ async fn in_batch(cx: Context) -> Result<()> {
         peer.publish_message(&channel, 99),
         peer.subscribe_message(channel.as_str()),
         peer.publish_message(&channel, 0),
-        peer.unsubscribe_message(channel.as_str()),
-        peer.publish_message(&channel, 99),
     ];
     peer.ask(&batch).await?.replies()?.into_iter().try_for_each(accepted)?;
     let mut publisher = cx.publisher().await?;

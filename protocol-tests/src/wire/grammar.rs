@@ -30,10 +30,14 @@ impl Watch {
         }
     }
 
-    /// Looks at one message: an error text must have the grammar of §2 and stand beside `successful:false`.
+    /// Looks at one message: an error text must have the grammar of §2 and stand beside `successful:false`, and only a
+    /// refusal may send its client back to the handshake (clients throw on anything else).
     pub fn message(&self, message: &Message) {
         if message.get("data").is_some() {
             return;
+        }
+        if message["advice"]["reconnect"] == "handshake" && message.successful() {
+            self.complain(format!("§4: reconnect:handshake beside success: {}", excerpt(&message.raw)));
         }
         let Some(error) = message.get("error") else { return };
         if !error.as_str().is_some_and(is_error_text) {
@@ -84,14 +88,14 @@ mod tests {
     #[test]
     fn the_watch_remembers_bad_errors_and_server_failures_once() {
         let watch = Watch::default();
-        let messages =
-            r#"[{"successful":false,"error":"oops"},{"successful":true,"error":"402::x"},{"error":"any","data":1}]"#;
+        let messages = r#"[{"successful":false,"error":"oops"},{"successful":true,"error":"402::x"},{"error":"any","data":1},
+            {"successful":true,"advice":{"reconnect":"handshake"}}]"#;
         for message in Message::array(messages).unwrap() {
             watch.message(&message);
             watch.message(&message);
         }
         watch.status(500);
         watch.status(404);
-        assert_eq!(watch.complaints().len(), 3);
+        assert_eq!(watch.complaints().len(), 4);
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     bayeux::{Advice, ConnectionType, Message, ProtocolError, Reconnect, Reply},
     broker::{
-        Broker, Caller, End, Session,
+        Broker, Caller, End, Place, Session,
         browser::HeldPoll,
     },
 };
@@ -21,7 +21,7 @@ pub enum Connect {
     /// Its reply is known.
     Refused(Reply),
     /// It is accepted: held, or answered at once with what waits.
-    Planned(Plan),
+    Planned(Box<Plan>),
 }
 
 /// An accepted connect and how it will be answered.
@@ -30,8 +30,8 @@ pub struct Plan {
     pub session: Arc<Session>,
     /// How long it is held when nothing happens; zero is not at all.
     pub hold: Duration,
-    /// For polls: the attachment that this connect is.
-    pub epoch: Option<u64>,
+    /// The attachment that this connect is; `None` when the transport holds it itself.
+    pub attachment: Option<(Place, u64)>,
     reply: Reply,
     advice: Advice,
     tell: bool,
@@ -70,7 +70,7 @@ impl Broker {
             return Connect::Refused(Reply::refuse(message, fault.clone()));
         }
         match self.session(caller, message).await {
-            Ok(session) => Connect::Planned(self.plan(caller, message, batched, session)),
+            Ok(session) => Connect::Planned(Box::new(self.plan(caller, message, batched, session))),
             Err(error) => Connect::Refused(self.refuse_unknown(message, error)),
         }
     }
@@ -78,7 +78,12 @@ impl Broker {
     fn plan(&self, caller: &Caller, message: &Message<'_>, batched: bool, session: Arc<Session>) -> Plan {
         let asked = message.advice.unwrap_or_default();
         let transport = speaks_over(caller, message);
-        let beside_stream = transport.is_stream() && transport != caller.transport;
+        let place = match transport {
+            ConnectionType::WebSocket => None,
+            // The stream delivers; the connect is only a heartbeat.
+            ConnectionType::EventSource | ConnectionType::Iframe => Some(Place::Heartbeat),
+            ConnectionType::LongPolling | ConnectionType::CallbackPolling => Some(Place::Delivery),
+        };
         let mut advice = self.advice();
         if let Some(interval) = asked.interval {
             advice.interval = interval.min(MAX_ANNOUNCED_INTERVAL);
@@ -86,16 +91,11 @@ impl Broker {
         let full = self.settings().timeout * HELD_PERCENT / 100;
         let mut hold = asked.timeout.map_or(full, |t| t.min(full));
         let mut slot = None;
-        if beside_stream {
-            // The stream delivers; the connect is only a heartbeat, so it is answered at once and comes back later.
-            advice.interval = self.settings().timeout;
-            hold = Duration::ZERO;
-        }
         if batched || self.is_stopping() || !self.connected_before(&session, transport) {
             hold = Duration::ZERO;
         }
-        if !hold.is_zero() && !transport.is_stream() && !session.lock().has_messages() {
-            match self.browser_slot(caller) {
+        if !hold.is_zero() && place == Some(Place::Delivery) && !session.lock().has_messages() {
+            match self.browser_slot(caller, &session) {
                 Ok(taken) => slot = taken,
                 Err(TooManyTabs) => {
                     advice = Advice { multiple_clients: true, ..advice.after(self.settings().multi_session_interval) };
@@ -103,28 +103,26 @@ impl Broker {
                 }
             }
         }
-        let (tell, epoch, older) = self.enter(&session, (transport, advice), hold, !transport.is_stream());
+        let (tell, attachment, older) = self.enter(&session, (transport, advice), hold, place);
         if let Some(older) = older {
             older.wake();
         }
         let tell = tell || message.advice.is_some() || transport == ConnectionType::WebSocket;
-        Plan { session, hold, epoch, reply: Reply::to(message), advice, tell, _slot: slot }
+        Plan { session, hold, attachment, reply: Reply::to(message), advice, tell, _slot: slot }
     }
 
-    /// Notes the connect in the session: its deadline, its advice, and for polls its attachment.
+    /// Notes the connect in the session: its deadline, its advice, and its attachment.
     fn enter(
-        &self, session: &Session, advised: (ConnectionType, Advice), hold: Duration, poll: bool,
-    ) -> (bool, Option<u64>, Option<Waker>) {
+        &self, session: &Session, advised: (ConnectionType, Advice), hold: Duration, place: Option<Place>,
+    ) -> (bool, Option<(Place, u64)>, Option<Waker>) {
         let mut state = session.lock();
         state.interval = advised.1.interval;
         state.deadline = Instant::now() + hold + state.interval + self.settings().max_interval;
         let news = state.advised != Some(advised);
         state.advised = Some(advised);
-        if !poll {
-            return (news, None, None);
-        }
-        let (epoch, older) = state.attach();
-        (news, Some(epoch), older)
+        let Some(place) = place else { return (news, None, None) };
+        let (epoch, older) = state.attach(place);
+        (news, Some((place, epoch)), older)
     }
 
     /// The first connect after a handshake or a change of transport is answered at once, so that the client learns
@@ -133,10 +131,11 @@ impl Broker {
         session.lock().advised.is_some_and(|(last, _)| last == transport)
     }
 
-    fn browser_slot(&self, caller: &Caller) -> Result<Option<HeldPoll>, TooManyTabs> {
+    fn browser_slot(&self, caller: &Caller, session: &Session) -> Result<Option<HeldPoll>, TooManyTabs> {
         match &caller.browser {
             Some(browser) if !caller.multiplexed => {
-                self.browsers().hold(browser, self.settings().max_sessions_per_browser).map(Some).ok_or(TooManyTabs)
+                let limit = self.settings().max_sessions_per_browser;
+                self.browsers().hold(browser, session.id, limit).map(Some).ok_or(TooManyTabs)
             }
             _ => Ok(None),
         }

@@ -52,7 +52,8 @@ impl Broker {
                 (ChannelKind::Meta, _) => Verdict::Refuse(ProtocolError::ChannelDenied),
                 (ChannelKind::Service, _) => Verdict::Acknowledge,
                 (ChannelKind::Broadcast, Some(data)) => {
-                    Verdict::Append(Draft::new(&message.channel, data, None, now_ms).from(publisher))
+                    let ext = travelling_ext(message);
+                    Verdict::Append(Draft::new(&message.channel, data, ext.as_deref(), now_ms).from(publisher))
                 }
             },
         }
@@ -76,4 +77,12 @@ impl Broker {
         self.touch(&session);
         Ok(Some(session.id))
     }
+}
+
+/// The `ext` members that go on to subscribers as they came; everything else a publisher says stays here.
+const TRAVELLING_EXT: [&str; 1] = ["binary"];
+
+fn travelling_ext(message: &Message<'_>) -> Option<String> {
+    let [name] = TRAVELLING_EXT;
+    message.ext_member(name).map(|raw| format!("{{\"{name}\":{}}}", raw.get()))
 }

@@ -26,6 +26,8 @@ impl Broker {
         if names.iter().any(|name| Pattern::parse(name, self.channel_limits()).is_none()) {
             return Err(ProtocolError::SubscriptionInvalid);
         }
+        // What was published before must still arrive: the lane goes on reading until here first.
+        self.lane(session.lane).caught_up(self.engine().newest()).await;
         self.lane(session.lane).unsubscribe(&session, &names);
         let saving = {
             let mut state = session.lock();

@@ -4,9 +4,21 @@
  */
 import { BayeuxError, Client } from "@bayeuxd/client";
 
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const PATIENCE = 5000;
+
 /** Lets everything that is already possible happen. */
 export const settle = async () => {
-  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  for (let turns = 0; turns < 10; turns++) await turn();
+};
+
+/** Turns the event loop until the condition holds; fails when it never does. */
+export const until = async (condition, what = condition) => {
+  const deadline = performance.now() + PATIENCE;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`never happened: ${what}`);
+    await turn();
+  }
 };
 
 /** One link, seen from the server. */
@@ -81,7 +93,8 @@ export class FakeServer {
     this.batches++;
     for (const message of messages) this.received.push(Object.assign(message, { batch: this.batches }));
     Object.defineProperty(messages, "link", { value: link });
-    queueMicrotask(() => {
+    // In a later turn of the event loop, as over a network.
+    setImmediate(() => {
       if (link.closed) return;
       const replies = messages.flatMap((message) => {
         const answer = this.answers[message.channel] ?? this.answers["*"];

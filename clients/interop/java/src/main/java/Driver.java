@@ -9,13 +9,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.cometd.bayeux.Channel;
 import org.cometd.bayeux.Message;
+import org.cometd.bayeux.client.ClientSession;
 import org.cometd.bayeux.client.ClientSessionChannel;
 import org.cometd.client.BayeuxClient;
 import org.cometd.client.http.jetty.JettyHttpClientTransport;
 import org.cometd.client.transport.ClientTransport;
+import org.cometd.client.transport.TransportListener;
 import org.cometd.client.websocket.jakarta.WebSocketTransport;
 import org.eclipse.jetty.client.HttpClient;
 
@@ -28,6 +31,7 @@ final class Driver {
     private final BayeuxClient client;
     private final Consumer<Map<String, Object>> emit;
     private final Map<String, ClientSessionChannel.MessageListener> subscriptions = new ConcurrentHashMap<>();
+    private final CompletableFuture<Void> held = new CompletableFuture<>();
 
     Driver(Consumer<Map<String, Object>> emit, Map<?, ?> options) throws Exception {
         this.emit = emit;
@@ -35,6 +39,23 @@ final class Driver {
         for (String channel : META_CHANNELS) {
             client.getChannel(channel).addListener((ClientSessionChannel.MessageListener)(ignored, reply) -> emit.accept(meta(reply)));
         }
+        client.addExtension(new ClientSession.Extension() {
+            @Override
+            public boolean rcv(ClientSession session, Message.Mutable message) {
+                if (message.containsKey(Message.DATA_FIELD)) {
+                    emit.accept(carried("arrival", message));
+                }
+                return true;
+            }
+        });
+        client.addTransportListener(new TransportListener() {
+            @Override
+            public void onSending(List<? extends Message> messages) {
+                if (messages.stream().anyMatch(Driver::asksToBeHeld)) {
+                    held.complete(null);
+                }
+            }
+        });
     }
 
     /* The client forgets its subscriptions at every re-handshake; its manual says to subscribe in this listener. */
@@ -69,7 +90,9 @@ final class Driver {
         return acknowledged(done -> client.getChannel(channel).publish(data, done::complete));
     }
 
+    /* The client waits for the end of its held connect, and for ever if it was told to leave before it sent one. */
     Object disconnect() throws Exception {
+        held.get(CONNECT_MS, TimeUnit.MILLISECONDS);
         long started = System.nanoTime();
         if (!client.disconnect(CONNECT_MS)) {
             throw new IllegalStateException("not disconnected after " + CONNECT_MS + " ms");
@@ -77,15 +100,25 @@ final class Driver {
         return elapsed(started);
     }
 
+    /* The first connect after a handshake asks to be answered at once; those that follow carry no advice. */
+    private static boolean asksToBeHeld(Message message) {
+        return Channel.META_CONNECT.equals(message.getChannel()) && message.getAdvice() == null;
+    }
+
     private ClientSessionChannel.MessageListener listener(String subscription) {
         return subscriptions.computeIfAbsent(subscription, ignored -> (channel, message) -> {
-            Map<String, Object> event = new HashMap<>();
-            event.put("event", "message");
+            Map<String, Object> event = carried("message", message);
             event.put("subscription", subscription);
-            event.put("channel", message.getChannel());
-            event.put("data", message.getData());
             emit.accept(event);
         });
+    }
+
+    private static Map<String, Object> carried(String kind, Message message) {
+        Map<String, Object> event = new HashMap<>();
+        event.put("event", kind);
+        event.put("channel", message.getChannel());
+        event.put("data", message.getData());
+        return event;
     }
 
     private static Map<String, Object> meta(Message reply) {

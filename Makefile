@@ -1,0 +1,44 @@
+# One command for each thing a person wants. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test fmt lint unit protocol-test interop docs bench clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build the broker and start it; prints the playground's URL
+	cargo run --release -- serve
+
+build: ## Build the release binary
+	cargo build --release
+
+test: ## Set up and run every test there is
+	scripts/test.sh
+
+fmt: ## Format the Rust sources
+	cargo fmt --all
+
+lint: ## Check formatting, and clippy with warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+unit: ## Run the Rust tests only
+	cargo test --workspace
+
+protocol-test: ## Run the protocol tests against brokers in several configurations
+	scripts/protocol-tests.sh
+
+interop: ## Run real, unmodified clients against the broker
+	scripts/setup.sh
+	cargo build
+	cd clients/interop && npm test
+
+docs: ## Make docs/configuration.md anew from the settings
+	UPDATE_DOCS=1 cargo test --quiet --test configuration_docs
+
+bench: ## Measure against the floor; BAYEUX_LOAD names the load generator's folder
+	scripts/bench.sh
+
+clean: ## Remove what was built and installed
+	cargo clean
+	rm -rf clients/*/node_modules protocol-tests/peers/node_modules

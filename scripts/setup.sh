@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Fetches what the tests need beside Rust: npm packages exactly as their lock files say, and Chromium when it is missing.
+# Called by `make test` and `make interop`. Does nothing twice, and touches nothing outside the project but for apt.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+command -v node >/dev/null && command -v npm >/dev/null || {
+  echo "setup: node (20 or newer) and npm are needed for the tests with real clients" >&2
+  exit 1
+}
+
+for lock in clients/*/package-lock.json protocol-tests/peers/package-lock.json; do
+  [ -e "$lock" ] || continue
+  folder=$(dirname "$lock")
+  if [ ! -e "$folder/node_modules/.package-lock.json" ] || [ "$lock" -nt "$folder/node_modules/.package-lock.json" ]; then
+    echo "setup: npm ci in $folder"
+    (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json)
+  fi
+done
+
+chromium=${CHROMIUM_BIN:-/usr/bin/chromium}
+if [ ! -x "$chromium" ]; then
+  echo "setup: installing Chromium"
+  as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+fi

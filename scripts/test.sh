@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Everything that must hold, one step after the other, with a summary at the end. Called by `make test`.
+# A failed step does not stop the next ones; the exit status is 1 when any failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+target=${CARGO_TARGET_DIR:-target}
+case $target in /*) ;; *) target=$PWD/$target ;; esac
+export BAYEUXD_BIN=$target/debug/bayeuxd
+
+summary=()
+status=0
+
+# step NAME COMMAND…
+step() {
+  local name=$1 started=$SECONDS outcome=ok
+  shift
+  printf '\n==== %s\n' "$name"
+  "$@" || { outcome=FAILED; status=1; }
+  summary+=("$(printf '%-28s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
+}
+
+in_folder() { (cd "$1" && shift && "$@"); }
+
+step "set up" scripts/setup.sh
+step "unit and property tests" cargo test --workspace --quiet
+step "protocol tests" scripts/protocol-tests.sh
+step "real clients" in_folder clients/interop npm test --silent
+if [ -e clients/js/package.json ]; then
+  step "clients/js in Node" in_folder clients/js npm test --silent
+  step "clients/js in Chromium" in_folder clients/js npm run --silent test:browser
+fi
+
+printf '\n==== summary\n'
+printf '%s\n' "${summary[@]}"
+printf '%-28s %-7s %4d s\n' "all" "$([ $status -eq 0 ] && echo ok || echo FAILED)" $SECONDS
+exit $status
