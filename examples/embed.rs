@@ -6,6 +6,7 @@ use axum::{Router, response::Html, routing::get, serve};
 use bayeuxd::{
     broker::{Broker, BrokerSettings},
     engine::{MemoryEngine, settings::MemorySettings},
+    extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
 };
 use std::{error::Error, sync::Arc, time::Duration};
@@ -31,7 +32,7 @@ socket.onmessage = ({ data }) => JSON.parse(data).forEach((message) => {
 async fn main() -> Result<(), Box<dyn Error>> {
     let settings = TransportSettings::default();
     let engine = Arc::new(MemoryEngine::new(MemorySettings::default(), 1));
-    let broker = Broker::start(BrokerSettings::default(), transport::offered(&settings), engine);
+    let broker = Broker::start(BrokerSettings::default(), transport::offered(&settings), engine, extension::all());
     let transport = Transport::new(broker.clone(), settings, OriginPolicy::Listed(Vec::new()));
     let app = Router::new().route("/", get(|| async { Html(PAGE) })).merge(transport.router());
 

@@ -36,8 +36,8 @@ run "as it comes" "" "" "$@"
 
 # Short enough that every case may wait for it (`slow`); what waits for fixed times runs here too.
 run "short lives, iframe" \
-  "broker.timeout=2s broker.max_interval=2s broker.sweep_period=200ms transport.iframe=true" \
-  "iframe slow" --max-interval 2 "$@"
+  "broker.timeout=3s broker.max_interval=4s broker.sweep_period=200ms transport.iframe=true" \
+  "iframe slow" --max-interval 4 "$@"
 
 run "listed origins, no echo" \
   'transport.allowed_origins=["http://allowed.example"] broker.broadcast_to_publisher=false' \

@@ -23,7 +23,7 @@ step() {
 in_folder() { (cd "$1" && shift && "$@"); }
 
 step "set up" scripts/setup.sh
-step "unit and property tests" cargo test --workspace --quiet
+step "unit and property tests" cargo test --workspace --quiet --no-fail-fast
 step "protocol tests" scripts/protocol-tests.sh
 step "real clients" in_folder clients/interop npm test --silent
 if [ -e clients/js/package.json ]; then

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod engine;
+pub mod extension;
 pub mod server;
 pub mod transport;
 pub mod units;

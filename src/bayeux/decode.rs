@@ -25,7 +25,10 @@ pub struct BadRequest(pub ProtocolError);
 
 impl BadRequest {
     /// A malformed request: where, and what was wrong.
-    pub fn malformed(place: impl Into<std::borrow::Cow<'static, str>>, what: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+    pub fn malformed(
+        place: impl Into<std::borrow::Cow<'static, str>>,
+        what: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> Self {
         Self(ProtocolError::Malformed(place.into(), what.into()))
     }
 }
@@ -151,7 +154,8 @@ mod tests {
 
     #[test]
     fn data_and_id_keep_every_byte() {
-        let body = r#"[{"channel":"/a","id":007.0,"data":{"n":12345678901234567890,"f":1.10,"a":1,"a":2,"s":"\u00e9\/"}}]"#;
+        let body =
+            r#"[{"channel":"/a","id":007.0,"data":{"n":12345678901234567890,"f":1.10,"a":1,"a":2,"s":"\u00e9\/"}}]"#;
         assert!(decode(body.as_bytes(), LIMITS).is_err(), "007 is no JSON number");
         let body = body.replace("007.0", "7.0");
         let decoded = decode(body.as_bytes(), LIMITS).unwrap();
@@ -180,7 +184,10 @@ mod tests {
         assert_eq!(refused("[{},{},{},{}]"), "413::too_many_messages");
         assert!(decode(br#"[{"channel":"/a","data":[[[1]]]}]"#, LIMITS).is_ok());
         assert_eq!(refused(r#"[{"channel":"/a","data":[[[[1]]]]}]"#), "400:body:nested too deep");
-        assert!(decode(br#"[{"channel":"/a","data":"[[[[[[[[{{{\"[["}]"#, LIMITS).is_ok(), "brackets in strings do not nest");
+        assert!(
+            decode(br#"[{"channel":"/a","data":"[[[[[[[[{{{\"[["}]"#, LIMITS).is_ok(),
+            "brackets in strings do not nest"
+        );
     }
 
     #[test]

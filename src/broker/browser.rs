@@ -9,32 +9,38 @@ use std::{collections::HashMap, sync::Arc};
 
 /// Held polls by browser cookie.
 #[derive(Clone, Default)]
-pub struct Browsers(Arc<Mutex<HashMap<Box<str>, Vec<ClientId>>>>);
+pub struct Browsers(Arc<Mutex<HashMap<Arc<str>, Vec<ClientId>>>>);
+
+/// How many other sessions hold a poll.
+fn others(held: &[ClientId], session: ClientId) -> usize {
+    let mut others: Vec<_> = held.iter().filter(|s| **s != session).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.len()
+}
 
 /// One held poll of a browser; gives its place back when dropped.
 pub struct HeldPoll {
     browsers: Browsers,
-    browser: Box<str>,
+    browser: Arc<str>,
     session: ClientId,
 }
 
 impl Browsers {
     /// Takes a place for a held poll of a session; `None` when `limit` other sessions of the browser hold one already.
     /// A session that replaces its own poll needs no second place.
-    pub fn hold(&self, browser: &str, session: ClientId, limit: usize) -> Option<HeldPoll> {
+    pub fn hold(&self, browser: &Arc<str>, session: ClientId, limit: usize) -> Option<HeldPoll> {
         let mut browsers = self.0.lock();
-        let held = browsers.entry(browser.into()).or_default();
-        let mut others: Vec<_> = held.iter().filter(|s| **s != session).collect();
-        others.sort_unstable();
-        others.dedup();
-        if others.len() >= limit {
+        let held = browsers.entry(Arc::clone(browser)).or_insert_with(|| Vec::with_capacity(1));
+        // Few enough places are taken, whoever took them: nearly always so.
+        if held.len() >= limit && others(held, session) >= limit {
             if held.is_empty() {
                 browsers.remove(browser);
             }
             return None;
         }
         held.push(session);
-        Some(HeldPoll { browsers: self.clone(), browser: browser.into(), session })
+        Some(HeldPoll { browsers: self.clone(), browser: Arc::clone(browser), session })
     }
 }
 
@@ -58,7 +64,7 @@ mod tests {
     #[test]
     fn places_are_taken_and_given_back() {
         let browsers = Browsers::default();
-        let hold = |browser, session| browsers.hold(browser, ClientId::from_bits(session), 2);
+        let hold = |browser: &str, session| browsers.hold(&browser.into(), ClientId::from_bits(session), 2);
         let first = hold("b", 1);
         let second = hold("b", 2);
         assert!(first.is_some() && second.is_some());
@@ -70,7 +76,7 @@ mod tests {
         assert!(hold("b", 3).is_none());
         drop((first, replacing));
         assert!(browsers.0.lock().is_empty());
-        assert!(browsers.hold("b", ClientId::from_bits(1), 0).is_none());
+        assert!(browsers.hold(&"b".into(), ClientId::from_bits(1), 0).is_none());
         assert!(browsers.0.lock().is_empty());
     }
 }

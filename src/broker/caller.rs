@@ -1,7 +1,7 @@
 //! Who sent a request, as far as the transport can tell. Built by transports for each request, read by the verbs.
 
 use crate::bayeux::ConnectionType;
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// The sender of a request.
 #[derive(Clone, Debug)]
@@ -9,7 +9,7 @@ pub struct Caller {
     /// The address it came from, when it came over a network.
     pub peer: Option<IpAddr>,
     /// The browser cookie it carried.
-    pub browser: Option<Box<str>>,
+    pub browser: Option<Arc<str>>,
     /// The transport it used.
     pub transport: ConnectionType,
     /// Whether many requests share its connection (HTTP/2): then tabs need not take turns.

@@ -20,11 +20,17 @@ const LOG_RETRY: Duration = Duration::from_millis(200);
 pub struct Delivery {
     /// In log order.
     pub publications: Vec<Arc<Publication>>,
+    /// Everything up to here is in this delivery or was before; `None` when it is empty.
+    pub position: Option<Seq>,
     /// Positions the log did not keep long enough: first and last.
     pub gap: Option<(Seq, Seq)>,
 }
 
 impl Delivery {
+    fn new(publications: Vec<Arc<Publication>>, gap: Option<(Seq, Seq)>) -> Self {
+        Self { position: publications.last().map(|p| p.seq), publications, gap }
+    }
+
     /// Whether there is anything to write.
     pub fn is_empty(&self) -> bool {
         self.publications.is_empty()
@@ -44,7 +50,7 @@ impl Broker {
         let next = session.lock().next(epoch, max_bytes);
         let delivery = match next {
             Next::Nothing => Delivery::default(),
-            Next::Queued(publications) => Delivery { publications, gap: None },
+            Next::Queued(publications) => Delivery::new(publications, None),
             // Boxed because it is rare and large, and every held poll carries room for what is not.
             Next::FromLog { .. } => Box::pin(self.take_from_log(session, epoch, max_bytes)).await,
         };
@@ -65,7 +71,7 @@ impl Broker {
                     None => Vec::new(),
                 },
             };
-            return Delivery { publications, gap };
+            return Delivery::new(publications, gap);
         }
     }
 
@@ -85,7 +91,12 @@ impl Broker {
 
     /// Reads a chunk of the log for a session that fell behind. `None` when the log is unavailable.
     async fn read_for(
-        &self, session: &Arc<Session>, epoch: u64, after: Seq, to: Seq, gap: &mut Option<(Seq, Seq)>,
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        after: Seq,
+        to: Seq,
+        gap: &mut Option<(Seq, Seq)>,
     ) -> Option<Vec<Arc<Publication>>> {
         let batch = match self.engine().read(after, LOG_CHUNK).await {
             Ok(batch) => batch,

@@ -3,10 +3,7 @@
 //! Called by the exchange with an accepted connect. A poll whose client went away is dropped here without having taken
 //! anything from the queue.
 
-use super::{
-    Broker, Delivery, End, Event, Place, Plan,
-    session::Session,
-};
+use super::{Broker, Delivery, End, Event, Place, Plan, session::Session};
 use crate::bayeux::Reply;
 use futures_util::FutureExt;
 use std::{future::poll_fn, sync::Arc, time::Duration};
@@ -33,16 +30,16 @@ impl Broker {
         let mut delivery = Delivery::default();
         let mut kicked = false;
         let reply = match event {
-            Some(Event::Superseded) => plan.superseded(),
+            Some(Event::Superseded) => plan.superseded(self),
             Some(Event::Ended(end)) => {
                 kicked = end == End::Kicked;
                 plan.ended(self, end)
             }
             Some(Event::Messages) => {
                 delivery = self.take(&session, epoch).await;
-                plan.answer()
+                plan.answer(self, delivery.position)
             }
-            None => plan.answer(),
+            None => plan.answer(self, None),
         };
         self.answered(&session);
         drop(attached);

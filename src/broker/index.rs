@@ -111,7 +111,8 @@ mod tests {
     }
 
     fn name() -> impl Strategy<Value = String> {
-        proptest::collection::vec(prop_oneof!["a", "b", "meta", "service"], 1..4).prop_map(|s| format!("/{}", s.join("/")))
+        proptest::collection::vec(prop_oneof!["a", "b", "meta", "service"], 1..4)
+            .prop_map(|s| format!("/{}", s.join("/")))
     }
 
     fn pattern() -> impl Strategy<Value = String> {

@@ -180,12 +180,12 @@ impl Broker {
         let position = self.engine().newest();
         lane.moved_to(position);
         for session in old {
-            let (wakers, handed, deadline) = {
+            let (wakers, handed, acked, deadline) = {
                 let mut state = session.lock();
                 let Some(wakers) = state.end(End::LaneLost) else { continue };
-                (wakers, state.handed(), state.deadline)
+                (wakers, state.handed(), state.acked(), state.deadline)
             };
-            match self.revive(session.id, handed, deadline).await {
+            match self.revive(session.id, handed, acked, deadline).await {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => self.sessions().remove(&session),
             }

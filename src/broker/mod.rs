@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod caller;
 pub mod delivery;
+pub mod extension;
 pub mod hold;
 pub mod index;
 pub mod lane;
@@ -16,20 +17,21 @@ pub mod settings;
 pub mod stream;
 pub mod sweep;
 pub mod table;
-pub mod throttle;
 #[cfg(test)]
 mod tests;
+pub mod throttle;
 pub mod verb;
 
 pub use caller::Caller;
 pub use delivery::Delivery;
+pub use extension::Extension;
 pub use hold::Answered;
 pub use metrics::Metrics;
+pub use session::Place;
 pub use session::{End, Event, Session};
 pub use settings::BrokerSettings;
 pub use stream::Stream;
 pub use verb::connect::{Connect, Plan};
-pub use session::Place;
 
 use crate::{
     bayeux::{Advice, ChannelLimits, ClientId, ConnectionType, Message, ProtocolError, Reply, Seq},
@@ -58,6 +60,7 @@ struct Inner {
     settings: BrokerSettings,
     connection_types: Vec<ConnectionType>,
     engine: Arc<dyn Engine>,
+    extensions: Vec<Box<dyn Extension>>,
     sessions: SessionTable,
     lanes: Vec<Lane>,
     browsers: Browsers,
@@ -68,8 +71,13 @@ struct Inner {
 
 impl Broker {
     /// Starts a broker on an engine: its lanes and its sweep run until the runtime ends. Must be called on a tokio
-    /// runtime. `connection_types` are the transports that handshakes offer.
-    pub fn start(settings: BrokerSettings, connection_types: Vec<ConnectionType>, engine: Arc<dyn Engine>) -> Self {
+    /// runtime. `connection_types` are the transports that handshakes offer; `extensions` take part in this order.
+    pub fn start(
+        settings: BrokerSettings,
+        connection_types: Vec<ConnectionType>,
+        engine: Arc<dyn Engine>,
+        extensions: Vec<Box<dyn Extension>>,
+    ) -> Self {
         let lanes = match settings.lanes {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
@@ -79,6 +87,7 @@ impl Broker {
             settings,
             connection_types,
             engine,
+            extensions,
             sessions: SessionTable::default(),
             lanes: (0..lanes).map(|_| Lane::new(newest)).collect(),
             browsers: Browsers::default(),
@@ -185,6 +194,10 @@ impl Broker {
 
     pub(crate) fn engine(&self) -> &dyn Engine {
         &*self.0.engine
+    }
+
+    pub(crate) fn extensions(&self) -> &[Box<dyn Extension>] {
+        &self.0.extensions
     }
 
     pub(crate) fn sessions(&self) -> &SessionTable {

@@ -4,7 +4,7 @@
 
 use super::{
     Broker,
-    session::{Session, Subscription},
+    session::{Session, State, Subscription},
 };
 use crate::{
     bayeux::{ClientId, Seq},
@@ -22,18 +22,20 @@ pub struct Record {
     subscriptions: Vec<(Arc<str>, Seq)>,
     /// The browser cookie it was made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    browser: Option<Box<str>>,
+    browser: Option<Arc<str>>,
+    /// Whether it acknowledges what it receives.
+    #[serde(default)]
+    ack: bool,
 }
 
 impl Broker {
     /// Stores the record of a session. Called with the session's lock held and awaited after it is released: engines
     /// store records in the order of these calls, so that an older one never replaces a newer one.
-    pub(super) fn save(
-        &self, session: &Session, subscriptions: &[Subscription],
-    ) -> Answer<Result<(), EngineError>> {
+    pub(super) fn save(&self, session: &Session, state: &State) -> Answer<Result<(), EngineError>> {
         let record = Record {
-            subscriptions: subscriptions.iter().map(|s| (Arc::clone(&s.pattern), s.since)).collect(),
+            subscriptions: state.subscriptions.iter().map(|s| (Arc::clone(&s.pattern), s.since)).collect(),
             browser: session.browser.clone(),
+            ack: state.acked().is_some(),
         };
         match serde_json::to_vec(&record) {
             Ok(bytes) => self.engine().save(session.id, Bytes::from(bytes)),
@@ -41,13 +43,17 @@ impl Broker {
         }
     }
 
-    /// Makes a session from its record, with everything after `handed` still to deliver. Replaces a failed session of
-    /// the same id. `None` when there is no record.
+    /// Makes a session from its record, with everything after `handed` still to deliver; if it acknowledges, what came
+    /// after `acked` may be asked for again. Replaces a failed session of the same id. `None` when there is no record.
     ///
     /// # Errors
     /// When the engine cannot be asked.
     pub(super) async fn revive(
-        &self, id: ClientId, handed: Seq, deadline: Instant,
+        &self,
+        id: ClientId,
+        handed: Seq,
+        acked: Option<Seq>,
+        deadline: Instant,
     ) -> Result<Option<Arc<Session>>, EngineError> {
         let Some(bytes) = self.engine().load(id).await? else { return Ok(None) };
         let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
@@ -61,6 +67,9 @@ impl Broker {
             let mut state = session.lock();
             state.subscriptions =
                 record.subscriptions.into_iter().map(|(pattern, since)| Subscription { pattern, since }).collect();
+            if record.ack {
+                state.begin_acks(acked.unwrap_or(handed));
+            }
             // Before the lane can push: what it pushes must not overtake what is still to be read.
             state.start_behind();
         }

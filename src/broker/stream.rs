@@ -16,17 +16,23 @@ use std::{
 pub struct Stream {
     broker: Broker,
     session: Arc<Session>,
+    place: Place,
     epoch: u64,
 }
 
 impl Broker {
     /// Makes the caller the session's newest attachment.
     pub fn attach(&self, session: &Arc<Session>) -> Stream {
-        let (epoch, older) = session.lock().attach(Place::Delivery);
+        self.attach_to(session, Place::Delivery)
+    }
+
+    /// Makes the caller the newest attachment of one place.
+    pub fn attach_to(&self, session: &Arc<Session>, place: Place) -> Stream {
+        let (epoch, older) = session.lock().attach(place);
         if let Some(older) = older {
             older.wake();
         }
-        Stream { broker: self.clone(), session: Arc::clone(session), epoch }
+        Stream { broker: self.clone(), session: Arc::clone(session), place, epoch }
     }
 }
 
@@ -36,9 +42,14 @@ impl Stream {
         &self.session
     }
 
-    /// Waits for the next event.
-    pub fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Event> {
-        self.session.poll_event(Place::Delivery, self.epoch, cx)
+    /// Waits for the next event; hears of messages only if they are wanted now.
+    pub fn poll_event(&self, messages: bool, cx: &mut Context<'_>) -> Poll<Event> {
+        self.session.poll_event_if(self.place, self.epoch, messages && self.place == Place::Delivery, cx)
+    }
+
+    /// Whether the session acknowledges, so that messages leave only with connect replies.
+    pub fn acknowledges(&self) -> bool {
+        self.session.lock().acked().is_some()
     }
 
     /// Whether a newer attachment has not taken over.

@@ -14,7 +14,7 @@ fn broker(change: impl FnOnce(&mut BrokerSettings)) -> Broker {
     let mut settings = BrokerSettings { lanes: 2, ..BrokerSettings::default() };
     change(&mut settings);
     let engine = Arc::new(MemoryEngine::new(MemorySettings::default(), 1000));
-    Broker::start(settings, vec![ConnectionType::WebSocket, ConnectionType::LongPolling], engine)
+    Broker::start(settings, vec![ConnectionType::WebSocket, ConnectionType::LongPolling], engine, Vec::new())
 }
 
 fn caller(transport: ConnectionType) -> Caller {
@@ -97,7 +97,7 @@ async fn silence_ends_a_session_and_speech_prolongs_it() {
     }
     assert_eq!(silent.lock().ended, Some(End::Expired));
     assert_eq!(talking.lock().ended, None);
-    assert_eq!(broker.sessions().len(), 1);
+    assert_eq!(broker.sessions().count(), 1);
     let Connect::Refused(reply) = connect_with(&broker, silent.id, "").await else { panic!() };
     assert_eq!(reply.error.unwrap().to_string(), "402::session_unknown");
     assert_eq!(reply.advice.unwrap().reconnect, Reconnect::Handshake);
@@ -147,7 +147,7 @@ async fn what_the_log_dropped_is_a_gap_and_counted() {
     let mut settings = BrokerSettings { lanes: 1, max_queue: 2, ..BrokerSettings::default() };
     settings.sweep_period = Duration::from_secs(1000);
     let memory = MemorySettings { max_messages: 5, ..MemorySettings::default() };
-    let broker = Broker::start(settings, vec![POLL], Arc::new(MemoryEngine::new(memory, 1000)));
+    let broker = Broker::start(settings, vec![POLL], Arc::new(MemoryEngine::new(memory, 1000)), Vec::new());
     let session = handshake(&broker).await;
     subscribe(&broker, &session, "/a").await;
     for n in 0..20 {
@@ -179,7 +179,7 @@ async fn a_lane_that_panics_costs_its_sessions_a_reconnect_and_no_message() {
     let stream = broker.attach(&session);
     broker.lane(session.lane).fault.store(true, Ordering::Relaxed);
     broker.publish_data("/a", "1").await.unwrap();
-    let event = std::future::poll_fn(|cx| stream.poll_event(cx)).await;
+    let event = std::future::poll_fn(|cx| stream.poll_event(true, cx)).await;
     assert_eq!(event, Event::Ended(End::LaneLost), "whoever is attached hears of it");
     broker.publish_data("/a", "2").await.unwrap();
     let mut got = data(&poll(&broker, session.id, "").await);

@@ -27,13 +27,18 @@ struct Asked {
 impl Throttle {
     /// How long the answer to this question should wait: nothing at first, then `first`, doubling up to `longest`.
     pub fn delay(
-        &self, peer: Option<IpAddr>, claimed: &str, now: Instant, first: Duration, longest: Duration,
+        &self,
+        peer: Option<IpAddr>,
+        claimed: &str,
+        now: Instant,
+        first: Duration,
+        longest: Duration,
     ) -> Duration {
         let mut peers = self.0.lock();
         if peers.len() >= MAX_PEERS {
             peers.clear();
         }
-        let shown = &claimed[..claimed.floor_char_boundary(64)];
+        let shown = claimed.get(..64).unwrap_or(claimed);
         let asked = peers.entry((peer, shown.into())).or_insert(Asked { times: 0, last: now });
         if now.saturating_duration_since(asked.last) > FORGET_AFTER {
             asked.times = 0;

@@ -6,17 +6,20 @@ use super::{
     io::NotedStream,
     watch::{Progress, Watch},
 };
-use crate::transport::{Connection, Transport, TransportSettings};
+use crate::transport::{
+    Connection, Transport, TransportSettings,
+    body::{Answer, AnswerBody},
+    endpoint,
+};
 use axum::{Router, body::Body};
 use futures_util::{FutureExt, future::Either};
-use http::{Request, Response};
+use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{convert::Infallible, future::Future, io::ErrorKind, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch::Receiver,
-    time::Instant,
 };
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -54,7 +57,11 @@ pub struct Acceptor {
 impl Acceptor {
     /// An acceptor that serves `site`, spawns into `tasks`, and lets connections end when `stopping` becomes true.
     pub fn new(
-        listener: TcpListener, site: Site, settings: &TransportSettings, stopping: Receiver<bool>, tasks: TaskTracker,
+        listener: TcpListener,
+        site: Site,
+        settings: &TransportSettings,
+        stopping: Receiver<bool>,
+        tasks: TaskTracker,
     ) -> Self {
         Self { listener, site, watch: Arc::new(Watch::new(settings)), stopping, tasks }
     }
@@ -88,16 +95,19 @@ impl Acceptor {
     fn serve(&self, number: u64, stream: TcpStream, peer: SocketAddr) {
         // Without it small answers wait for the peer's acknowledgement; a socket that refuses it works all the same.
         let _ = stream.set_nodelay(true);
-        let progress = Arc::new(Progress::new(Instant::now()));
-        let connection = Connection::new(peer.ip().to_canonical());
+        let progress = Arc::new(Progress::new(self.watch.ticks.clone()));
+        let connection = Connection::new(self.site.transport.clone(), Some(peer.ip().to_canonical()));
         let io = TokioIo::new(NotedStream::new(stream, connection.clone(), Arc::clone(&progress)));
-        let (site, watch, mut stopping) = (self.site.clone(), Arc::clone(&self.watch), self.stopping.clone());
+        let (pages, watch) = (self.site.pages.clone(), Arc::clone(&self.watch));
+        let mut stopping = self.stopping.clone();
         let noted = Noted { connection: connection.clone(), progress: Arc::clone(&progress) };
         let task = self.tasks.spawn(async move {
             let closed = Closed { connection, watch, number };
-            let service = service_fn(move |request| answer(&site, request, &noted));
+            let service = service_fn(move |request| answer(&pages, &noted, request));
             let serving = http1::Builder::new()
                 .half_close(false)
+                // Answers are small: one buffer and a plain write cost less than a list of them.
+                .writev(false)
                 .max_buf_size(MAX_BUFFER)
                 .header_read_timeout(None)
                 .serve_connection(io, service)
@@ -119,20 +129,21 @@ impl Acceptor {
 }
 
 /// Answers one request. The mount is served without the router: its requests are nearly all there are, and each would
-/// pay for two boxes and a path match.
+/// pay for boxes and a path match.
 fn answer(
-    site: &Site, request: Request<Incoming>, noted: &Noted,
-) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
+    pages: &Router,
+    noted: &Noted,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Answer, Infallible>> + Send + use<> {
     let progress = Arc::clone(&noted.progress);
-    progress.busy(Instant::now());
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(noted.connection.clone());
-    let answering = if site.transport.owns(request.uri().path()) {
-        Either::Left(site.transport.clone().serve(request).map(Ok))
+    progress.busy();
+    let answering = if noted.connection.transport().owns(request.uri().path()) {
+        Either::Left(endpoint::serve(noted.connection.clone(), request).map(Ok))
     } else {
-        Either::Right(Box::pin(site.pages.clone().oneshot(request)))
+        let page = pages.clone().oneshot(request.map(Body::new));
+        Either::Right(Box::pin(page.map(|page| page.map(|page| page.map(AnswerBody::Stream)))))
     };
-    answering.inspect(move |_| progress.idle(Instant::now()))
+    answering.inspect(move |_| progress.idle())
 }
 
 /// Errors of `accept` that concern only the connection that was coming in.

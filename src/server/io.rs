@@ -13,7 +13,6 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::Instant,
 };
 
 /// A noted stream.
@@ -33,9 +32,9 @@ impl NotedStream {
         match &outcome {
             Poll::Ready(Ok(bytes)) => {
                 self.connection.wrote(*bytes);
-                self.progress.wrote(Instant::now());
+                self.progress.wrote();
             }
-            Poll::Pending => self.progress.blocked(Instant::now()),
+            Poll::Pending => self.progress.blocked(),
             Poll::Ready(Err(_)) => {}
         }
         outcome
@@ -47,7 +46,7 @@ impl AsyncRead for NotedStream {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.progress.read(Instant::now());
+            self.progress.read();
         }
         Poll::Ready(Ok(()))
     }
@@ -60,7 +59,9 @@ impl AsyncWrite for NotedStream {
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>],
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.note(outcome)

@@ -14,6 +14,7 @@ pub use settings::{LogFormat, LogSettings, ServerSettings};
 use crate::{
     broker::{Broker, BrokerSettings},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
+    extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
 };
 use accept::{Acceptor, Site};
@@ -44,10 +45,13 @@ pub struct Settings {
 /// # Errors
 /// When the listener cannot be used.
 pub async fn run(
-    settings: Settings, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static,
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let address = listener.local_addr()?;
-    let broker = Broker::start(settings.broker.clone(), transport::offered(&settings.transport), engine(&settings));
+    let offered = transport::offered(&settings.transport);
+    let broker = Broker::start(settings.broker.clone(), offered, engine(&settings), extension::all());
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
     let site = Site { transport, pages: pages::router(&settings.transport.path) };

@@ -1,8 +1,8 @@
 //! Watches connections for peers that take too long: over a request's head, idle between requests, or reading what is
 //! written to them.
 //!
-//! Connections note what they do in two atomics; one task looks at all of them now and then. That costs a request two
-//! stores, where a timer for each would cost an allocation and a lock.
+//! Connections note what they do in two atomics; one task looks at all of them now and then, and sets the clock they
+//! read. That costs a request a few stores, where a timer for each would cost an allocation and a lock.
 
 use crate::transport::TransportSettings;
 use parking_lot::Mutex;
@@ -33,58 +33,74 @@ enum Phase {
     Busy = 2,
 }
 
+/// A clock that costs one load to read: milliseconds since the server began, set anew at each look.
+#[derive(Clone, Debug, Default)]
+pub struct Ticks(Arc<AtomicU64>);
+
+impl Ticks {
+    fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn set(&self, since_start: Duration) {
+        self.0.store(u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX >> 2), Relaxed);
+    }
+}
+
 /// Where one connection stands.
 #[derive(Debug)]
 pub struct Progress {
-    started: Instant,
-    /// Milliseconds since `started`, and the phase in the low two bits.
+    ticks: Ticks,
+    /// When the phase began, and the phase in the low two bits.
     phase: AtomicU64,
-    /// When a write began to wait, in milliseconds since `started`; 0 when none does.
+    /// When a write began to wait, plus one; 0 when none does.
     blocked: AtomicU64,
 }
 
 impl Progress {
     /// A connection accepted now.
-    pub fn new(now: Instant) -> Self {
-        Self { started: now, phase: AtomicU64::new(Phase::Head as u64), blocked: AtomicU64::new(0) }
+    pub fn new(ticks: Ticks) -> Self {
+        let progress = Self { ticks, phase: AtomicU64::new(0), blocked: AtomicU64::new(0) };
+        progress.enter(Phase::Head);
+        progress
     }
 
     /// Bytes came in.
-    pub fn read(&self, now: Instant) {
+    pub fn read(&self) {
         if self.phase() == Phase::Idle {
-            self.enter(Phase::Head, now);
+            self.enter(Phase::Head);
         }
     }
 
     /// Bytes went out.
-    pub fn wrote(&self, now: Instant) {
+    pub fn wrote(&self) {
         if self.blocked.load(Relaxed) != 0 {
             self.blocked.store(0, Relaxed);
         }
         if self.phase() == Phase::Idle {
-            self.enter(Phase::Idle, now);
+            self.enter(Phase::Idle);
         }
     }
 
     /// Bytes did not go out.
-    pub fn blocked(&self, now: Instant) {
+    pub fn blocked(&self) {
         if self.blocked.load(Relaxed) == 0 {
-            self.blocked.store(self.ms(now).max(1), Relaxed);
+            self.blocked.store(self.ticks.now() + 1, Relaxed);
         }
     }
 
     /// A request is whole and is being handled.
-    pub fn busy(&self, now: Instant) {
-        self.enter(Phase::Busy, now);
+    pub fn busy(&self) {
+        self.enter(Phase::Busy);
     }
 
     /// The request was answered; its body may still be on its way.
-    pub fn idle(&self, now: Instant) {
-        self.enter(Phase::Idle, now);
+    pub fn idle(&self) {
+        self.enter(Phase::Idle);
     }
 
-    fn enter(&self, phase: Phase, now: Instant) {
-        self.phase.store(self.ms(now) << 2 | phase as u64, Relaxed);
+    fn enter(&self, phase: Phase) {
+        self.phase.store(self.ticks.now() << 2 | phase as u64, Relaxed);
     }
 
     fn phase(&self) -> Phase {
@@ -95,18 +111,14 @@ impl Progress {
         }
     }
 
-    fn ms(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX >> 2)
-    }
-
     /// Why the connection should end now, if it should.
-    fn overdue(&self, now: Instant, bounds: &Bounds) -> Option<&'static str> {
-        let now = self.ms(now);
+    fn overdue(&self, bounds: &Bounds) -> Option<&'static str> {
+        let now = self.ticks.now();
         let over = |since: u64, bound: Duration| u128::from(now.saturating_sub(since)) >= bound.as_millis();
         let since = self.phase.load(Relaxed) >> 2;
         let blocked = self.blocked.load(Relaxed);
         match self.phase() {
-            _ if blocked != 0 && over(blocked, bounds.write) => Some("a write made no progress"),
+            _ if blocked != 0 && over(blocked - 1, bounds.write) => Some("a write made no progress"),
             Phase::Head if over(since, bounds.head) => Some("a request's head took too long"),
             Phase::Idle if over(since, bounds.idle) => Some("idle"),
             _ => None,
@@ -123,6 +135,8 @@ struct Bounds {
 
 /// All connections of a server.
 pub struct Watch {
+    /// The clock that its connections read.
+    pub ticks: Ticks,
     bounds: Bounds,
     connections: Mutex<HashMap<u64, (Arc<Progress>, AbortHandle)>>,
 }
@@ -130,12 +144,9 @@ pub struct Watch {
 impl Watch {
     /// Watches by these settings.
     pub fn new(settings: &TransportSettings) -> Self {
-        let bounds = Bounds {
-            head: settings.header_read_timeout,
-            idle: settings.idle_timeout,
-            write: settings.write_timeout,
-        };
-        Self { bounds, connections: Mutex::default() }
+        let bounds =
+            Bounds { head: settings.header_read_timeout, idle: settings.idle_timeout, write: settings.write_timeout };
+        Self { ticks: Ticks::default(), bounds, connections: Mutex::default() }
     }
 
     /// Begins to watch a connection, served by the task of this handle.
@@ -152,14 +163,16 @@ impl Watch {
     pub async fn run(&self) {
         let mut tick = tokio::time::interval(PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let start = Instant::now();
         loop {
             tick.tick().await;
-            self.look(Instant::now());
+            self.ticks.set(start.elapsed());
+            self.look();
         }
     }
 
-    fn look(&self, now: Instant) {
-        self.connections.lock().retain(|_, (progress, task)| match progress.overdue(now, &self.bounds) {
+    fn look(&self) {
+        self.connections.lock().retain(|_, (progress, task)| match progress.overdue(&self.bounds) {
             Some(reason) => {
                 tracing::debug!(reason, "a connection is closed");
                 task.abort();
@@ -179,34 +192,47 @@ mod tests {
         Bounds { head: Duration::from_secs(10), idle: Duration::from_secs(90), write: Duration::from_secs(30) }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn each_phase_has_its_bound() {
-        let start = Instant::now();
-        let at = |s| start + Duration::from_secs(s);
-        let progress = Progress::new(start);
-        assert_eq!(progress.overdue(at(9), &bounds()), None);
-        assert!(progress.overdue(at(10), &bounds()).is_some(), "the first head is on the clock from the start");
-        progress.busy(at(5));
-        assert_eq!(progress.overdue(at(500), &bounds()), None, "held requests may take long");
-        progress.idle(at(500));
-        assert_eq!(progress.overdue(at(589), &bounds()), None);
-        progress.wrote(at(580));
-        assert_eq!(progress.overdue(at(600), &bounds()), None, "a stream that writes is not idle");
-        progress.read(at(600));
-        progress.read(at(609));
-        assert!(progress.overdue(at(610), &bounds()).is_some(), "dripping bytes does not reset the clock");
+    #[test]
+    fn each_phase_has_its_bound() {
+        let ticks = Ticks::default();
+        let progress = Progress::new(ticks.clone());
+        let at = |s| ticks.set(Duration::from_secs(s));
+        let overdue = || progress.overdue(&bounds()).is_some();
+        at(9);
+        assert!(!overdue());
+        at(10);
+        assert!(overdue(), "the first head is on the clock from the start");
+        progress.busy();
+        at(500);
+        assert!(!overdue(), "held requests may take long");
+        progress.idle();
+        at(580);
+        progress.wrote();
+        at(600);
+        assert!(!overdue(), "a stream that writes is not idle");
+        progress.read();
+        at(609);
+        progress.read();
+        at(610);
+        assert!(overdue(), "dripping bytes does not reset the clock");
+        progress.busy();
+        progress.idle();
+        at(700);
+        assert!(overdue(), "idle connections end too");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_write_must_make_progress() {
-        let start = Instant::now();
-        let at = |s| start + Duration::from_secs(s);
-        let progress = Progress::new(start);
-        progress.busy(at(0));
-        progress.blocked(at(1));
-        progress.blocked(at(20));
-        assert!(progress.overdue(at(31), &bounds()).is_some());
-        progress.wrote(at(31));
-        assert_eq!(progress.overdue(at(32), &bounds()), None);
+    #[test]
+    fn a_write_must_make_progress() {
+        let ticks = Ticks::default();
+        let progress = Progress::new(ticks.clone());
+        let at = |s| ticks.set(Duration::from_secs(s));
+        progress.busy();
+        progress.blocked();
+        at(20);
+        progress.blocked();
+        at(30);
+        assert!(progress.overdue(&bounds()).is_some());
+        progress.wrote();
+        assert_eq!(progress.overdue(&bounds()), None);
     }
 }

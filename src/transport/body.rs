@@ -1,6 +1,6 @@
 //! Response bodies that know whether they were taken: one whole, or a stream of chunks.
 //!
-//! Made by the transports, polled by hyper. A body that is dropped before it was taken puts its delivery back.
+//! Made by the transports, polled by hyper. A whole body that is dropped before it was taken puts its delivery back.
 
 use super::connection::{Connection, Undelivered};
 use bytes::Bytes;
@@ -14,14 +14,13 @@ use std::{
 /// A body in one piece, with the delivery that leaves in it.
 pub struct ReplyBody {
     bytes: Option<Bytes>,
-    undelivered: Option<Undelivered>,
-    connection: Option<Connection>,
+    undelivered: Option<(Undelivered, Connection)>,
 }
 
 impl ReplyBody {
     /// A body of these bytes.
-    pub fn new(bytes: Bytes, undelivered: Option<Undelivered>, connection: Option<Connection>) -> Self {
-        Self { bytes: Some(bytes), undelivered, connection }
+    pub fn new(bytes: Bytes, undelivered: Option<(Undelivered, Connection)>) -> Self {
+        Self { bytes: Some(bytes), undelivered }
     }
 }
 
@@ -32,9 +31,8 @@ impl Body for ReplyBody {
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
         let Some(bytes) = this.bytes.take() else { return Poll::Ready(None) };
-        let undelivered = this.undelivered.take();
-        if let Some(connection) = &this.connection {
-            connection.handed_over_whole(bytes.len(), undelivered);
+        if let Some((undelivered, connection)) = this.undelivered.take() {
+            connection.handed_over_whole(bytes.len(), Some(undelivered));
         }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
@@ -50,11 +48,48 @@ impl Body for ReplyBody {
 
 impl Drop for ReplyBody {
     fn drop(&mut self) {
-        if let Some(undelivered) = self.undelivered.take() {
-            undelivered.restore();
+        if let Some((undelivered, connection)) = self.undelivered.take() {
+            undelivered.restore(&connection.transport().exchange().broker);
         }
     }
 }
+
+/// The body of any answer.
+pub enum AnswerBody {
+    /// In one piece: nearly every answer.
+    Whole(ReplyBody),
+    /// In as many as there are.
+    Stream(axum::body::Body),
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Stream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Stream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Stream(body) => body.size_hint(),
+        }
+    }
+}
+
+/// An HTTP answer.
+pub type Answer = http::Response<AnswerBody>;
 
 /// A piece of an endless response and the delivery that leaves in it.
 pub struct Chunk {

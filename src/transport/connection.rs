@@ -1,9 +1,11 @@
-//! What is known of one TCP connection: how many bytes it really wrote, and which deliveries wait for that.
+//! One TCP connection to the mount: who is at its other end, how many bytes it really wrote, and which deliveries wait
+//! for that.
 //!
-//! The server makes one per connection, counts into it and puts it into each request's extensions; bodies note their
-//! deliveries here. When a connection ends, what it did not write goes back to the head of its session's queue.
+//! The server makes one per connection and counts into it; bodies note their deliveries here. It holds the transport, so
+//! that serving a request touches no counter that other connections share. When a connection ends, what it did not write goes back to the head of its session's queue.
 //! Embedded in somebody else's server there is no such thing, and only whole bodies that were never read come back.
 
+use super::Transport;
 use crate::broker::{Broker, Delivery, Session};
 use parking_lot::Mutex;
 use std::{
@@ -23,7 +25,8 @@ const LEAST_HEAD: usize = 120;
 pub struct Connection(Arc<Inner>);
 
 struct Inner {
-    peer: IpAddr,
+    transport: Transport,
+    peer: Option<IpAddr>,
     written: AtomicU64,
     pending: Mutex<Pending>,
 }
@@ -37,31 +40,36 @@ struct Pending {
 
 /// A delivery that may still come back.
 pub struct Undelivered {
-    broker: Broker,
     session: Arc<Session>,
     delivery: Delivery,
 }
 
 impl Undelivered {
     /// A delivery on its way; `None` when it is empty and nothing could be lost.
-    pub fn new(broker: &Broker, session: &Arc<Session>, delivery: Delivery) -> Option<Self> {
-        (!delivery.is_empty()).then(|| Self { broker: broker.clone(), session: Arc::clone(session), delivery })
+    pub fn new(session: &Arc<Session>, delivery: Delivery) -> Option<Self> {
+        (!delivery.is_empty()).then(|| Self { session: Arc::clone(session), delivery })
     }
 
     /// Puts it back.
-    pub fn restore(self) {
-        self.broker.restore(&self.session, self.delivery);
+    pub fn restore(self, broker: &Broker) {
+        broker.restore(&self.session, self.delivery);
     }
 }
 
 impl Connection {
-    /// A new connection from `peer`.
-    pub fn new(peer: IpAddr) -> Self {
-        Self(Arc::new(Inner { peer, written: AtomicU64::new(0), pending: Mutex::default() }))
+    /// A new connection from `peer`, whose writes are counted. Without a peer it is one of somebody else's server:
+    /// nothing is known of it.
+    pub fn new(transport: Transport, peer: Option<IpAddr>) -> Self {
+        Self(Arc::new(Inner { transport, peer, written: AtomicU64::new(0), pending: Mutex::default() }))
+    }
+
+    /// The mount it talks to.
+    pub fn transport(&self) -> &Transport {
+        &self.0.transport
     }
 
     /// Where it comes from.
-    pub fn peer(&self) -> IpAddr {
+    pub fn peer(&self) -> Option<IpAddr> {
         self.0.peer
     }
 
@@ -77,7 +85,7 @@ impl Connection {
 
     /// Notes that a delivery was handed over as a part of `bytes` of an endless body.
     pub(super) fn handed_over(&self, bytes: usize, undelivered: Option<Undelivered>) {
-        let Some(undelivered) = undelivered else { return };
+        let (Some(undelivered), Some(_)) = (undelivered, self.0.peer) else { return };
         let mut pending = self.0.pending.lock();
         let written = self.settle(&mut pending);
         pending.expected = pending.expected.max(written) + bytes as u64;
@@ -100,7 +108,8 @@ impl Connection {
         let lost: Vec<_> = pending.deliveries.drain(..).collect();
         drop(pending);
         // Newest first, as each goes to the head.
-        lost.into_iter().rev().for_each(|(_, undelivered)| undelivered.restore());
+        let broker = &self.0.transport.exchange().broker;
+        lost.into_iter().rev().for_each(|(_, undelivered)| undelivered.restore(broker));
     }
 
     fn settle(&self, pending: &mut Pending) -> u64 {

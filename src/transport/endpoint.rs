@@ -4,6 +4,7 @@
 
 use super::{
     Transport,
+    body::{Answer, AnswerBody},
     connection::Connection,
     origin::Verdict,
     polling::{self, Poll, Wrapping},
@@ -13,6 +14,7 @@ use crate::bayeux::{BadRequest, ConnectionType, ProtocolError};
 use axum::{body::Body, extract::State};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body as HttpBody;
 use std::future::Future;
 
 /// The function callback-polling calls when the request names none.
@@ -22,13 +24,17 @@ const DEFAULT_CALLBACK: &str = "jsonpcallback";
 ///
 /// The two phases are apart because most requests are held most of their time: what taking in needs is boxed and gone by
 /// then, so that a held poll costs little memory.
-pub fn serve(transport: Transport, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
-    let accepting = Box::pin(accept(transport.clone(), request));
+pub fn serve<B>(connection: Connection, request: Request<B>) -> impl Future<Output = Answer> + Send
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Send,
+{
+    let accepting = Box::pin(accept(connection.clone(), request));
     async move {
         let (verdict, accepted) = accepting.await;
         let mut response = match accepted {
             Accepted::Answer(response) => *response,
-            Accepted::Poll(poll) => transport.finish(poll).await,
+            Accepted::Poll(poll) => connection.transport().finish(poll, &connection).await,
         };
         verdict.apply(response.headers_mut());
         response
@@ -37,97 +43,104 @@ pub fn serve(transport: Transport, request: Request<Body>) -> impl Future<Output
 
 /// The same as a handler of a router.
 pub async fn handle(State(transport): State<Transport>, request: Request<Body>) -> Response<Body> {
-    serve(transport, request).await
+    serve(Connection::new(transport, None), request).await.map(Body::new)
 }
 
 /// What taking a request in led to.
 pub enum Accepted {
     /// It is answered.
-    Answer(Box<Response<Body>>),
+    Answer(Box<Answer>),
     /// It is a poll that may be held.
     Poll(Box<Poll>),
 }
 
-impl From<Response<Body>> for Accepted {
-    fn from(response: Response<Body>) -> Self {
+impl From<Answer> for Accepted {
+    fn from(response: Answer) -> Self {
         Self::Answer(Box::new(response))
     }
 }
 
-async fn accept(transport: Transport, request: Request<Body>) -> (Verdict, Accepted) {
+async fn accept<B>(connection: Connection, request: Request<B>) -> (Verdict, Accepted)
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin,
+{
+    let transport = connection.transport();
     let (parts, body) = request.into_parts();
     let verdict = transport.origins().judge(&parts.method, &parts.headers);
     if parts.method == Method::OPTIONS {
-        let mut response = Response::new(Body::empty());
+        let mut response = Response::new(AnswerBody::Stream(Body::empty()));
         *response.status_mut() = StatusCode::NO_CONTENT;
         verdict.apply_preflight(response.headers_mut());
         return (Verdict::Own, response.into());
     }
-    if let Some(connection) = parts.extensions.get::<Connection>() {
-        connection.next_request();
-    }
+    connection.next_request();
     if verdict == Verdict::Denied {
         return (verdict, response::refused(BadRequest(ProtocolError::OriginDenied)).into());
     }
-    let accepted = route(&transport, parts, body).await;
+    let accepted = route(&connection, parts, body).await;
     (verdict, accepted)
 }
 
-async fn route(transport: &Transport, mut parts: Parts, body: Body) -> Accepted {
+async fn route<B>(connection: &Connection, mut parts: Parts, body: B) -> Accepted
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin,
+{
+    let transport = connection.transport();
     let offers = |kind| transport.exchange().broker.connection_types().contains(&kind);
     if parts.method == Method::POST && (offers(ConnectionType::LongPolling) || offers(ConnectionType::WebSocket)) {
-        return long_poll(transport, &parts, body).await;
+        return long_poll(connection, &parts, body).await;
     }
     if parts.method != Method::GET {
         return not_allowed().into();
     }
     if is_websocket(&parts) && offers(ConnectionType::WebSocket) {
-        return transport.clone().upgrade(&mut parts).into();
+        return transport.clone().upgrade(connection, &mut parts).into();
     }
     let query = Query::of(&parts);
     if query.iframe.is_some() && offers(ConnectionType::Iframe) {
-        return transport.iframe(&parts, query.iframe.unwrap_or_default()).into();
+        return transport.iframe(connection, &parts, query.iframe.unwrap_or_default()).into();
     }
     if accepts_events(&parts) && offers(ConnectionType::EventSource) {
-        return transport.event_source(&parts).into();
+        return transport.event_source(connection, &parts).into();
     }
     if offers(ConnectionType::CallbackPolling) {
-        return callback_poll(transport, &parts, query).await;
+        return callback_poll(connection, &parts, query).await;
     }
     not_allowed().into()
 }
 
-async fn long_poll(transport: &Transport, parts: &Parts, body: Body) -> Accepted {
-    let caller = request::caller(parts, ConnectionType::LongPolling, transport.settings());
+async fn long_poll<B>(connection: &Connection, parts: &Parts, body: B) -> Accepted
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin,
+{
+    let transport = connection.transport();
+    let caller = request::caller(connection, parts, ConnectionType::LongPolling, transport.settings());
     let texts = match request::body(&parts.headers, body, transport.settings()).await {
         Ok(body) => request::texts(&parts.headers, body),
         Err(bad) => Err(bad),
     };
     match texts {
-        Ok(texts) => transport.poll(caller, texts, Wrapping::Json, connection(parts)).await,
+        Ok(texts) => transport.poll(caller, texts, Wrapping::Json).await,
         Err(bad) => response::refused(bad).into(),
     }
 }
 
-async fn callback_poll(transport: &Transport, parts: &Parts, query: Query) -> Accepted {
-    let caller = request::caller(parts, ConnectionType::CallbackPolling, transport.settings());
+async fn callback_poll(connection: &Connection, parts: &Parts, query: Query) -> Accepted {
+    let transport = connection.transport();
+    let caller = request::caller(connection, parts, ConnectionType::CallbackPolling, transport.settings());
     let function = query.jsonp.unwrap_or_else(|| DEFAULT_CALLBACK.to_owned());
     if !polling::is_function_name(&function) {
         return response::refused(BadRequest::malformed("jsonp", "not a function name")).into();
     }
     match request::fields(parts.uri.query().unwrap_or_default().as_bytes()) {
-        Ok(texts) => transport.poll(caller, texts, Wrapping::Script(function), connection(parts)).await,
+        Ok(texts) => transport.poll(caller, texts, Wrapping::Script(function)).await,
         Err(bad) => response::refused(bad).into(),
     }
 }
 
-fn connection(parts: &Parts) -> Option<Connection> {
-    parts.extensions.get::<Connection>().cloned()
-}
-
-fn not_allowed() -> Response<Body> {
+fn not_allowed() -> Answer {
     let body: Bytes = response::refusal(BadRequest::malformed("method", "POST, GET or OPTIONS"));
-    let mut response = response::whole(StatusCode::METHOD_NOT_ALLOWED, response::JSON, body, None, None);
+    let mut response = response::whole(StatusCode::METHOD_NOT_ALLOWED, response::JSON, body, None);
     response.headers_mut().insert(header::ALLOW, http::HeaderValue::from_static("POST, GET, OPTIONS"));
     response
 }
@@ -163,4 +176,3 @@ impl Query {
         query
     }
 }
-

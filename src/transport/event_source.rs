@@ -3,15 +3,10 @@
 //! Every event carries the log position of its newest message as `id`, so that a browser that reconnects by itself
 //! continues from there (`Last-Event-ID`).
 
-use super::{
-    Transport,
-    exchange::Frame,
-    streaming::Format,
-};
+use super::{Transport, body::Answer, connection::Connection, exchange::Frame, streaming::Format};
 use crate::{bayeux::Seq, broker::Delivery};
-use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Response, request::Parts};
+use http::{HeaderValue, request::Parts};
 use std::fmt::Write;
 
 /// How long a browser waits before it connects again, in milliseconds.
@@ -21,12 +16,11 @@ struct Events;
 
 impl Transport {
     /// Opens an event stream.
-    pub(super) fn event_source(&self, parts: &Parts) -> Response<Body> {
+    pub(super) fn event_source(&self, connection: &Connection, parts: &Parts) -> Answer {
         let Some(session) = self.streamed_session(parts) else { return Self::no_such_stream() };
-        let resume: Option<Seq> =
-            parts.headers.get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
+        let resume: Option<Seq> = parts.headers.get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
         let kind = HeaderValue::from_static("text/event-stream;charset=UTF-8");
-        self.stream_to(parts, &session, resume, kind, Events)
+        self.stream_to(connection, &session, resume, kind, Events)
     }
 }
 

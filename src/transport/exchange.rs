@@ -34,9 +34,9 @@ pub struct Dispatched {
 }
 
 impl Dispatched {
-    /// Whether a connect of it may be held.
-    pub fn may_wait(&self) -> bool {
-        self.connects.iter().any(|c| matches!(c, Connect::Planned(plan) if !plan.hold.is_zero()))
+    /// Whether a connect of it will probably be held for long.
+    pub fn will_wait(&self) -> bool {
+        self.connects.iter().any(|c| matches!(c, Connect::Planned(plan) if plan.quiet && !plan.hold.is_zero()))
     }
 }
 

@@ -4,16 +4,12 @@
 //! The page grows with every batch, so it ends at a bound and asks to be loaded anew.
 
 use super::{
-    Transport,
-    exchange::Frame,
-    polling::is_function_name,
-    response,
+    Transport, body::Answer, connection::Connection, exchange::Frame, polling::is_function_name, response,
     streaming::Format,
 };
 use crate::{bayeux::BadRequest, broker::Delivery};
-use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Response, request::Parts};
+use http::{HeaderValue, request::Parts};
 
 /// Browsers begin to run scripts only after this much of a page has come.
 const PADDING: usize = 1024;
@@ -26,13 +22,13 @@ struct Page {
 
 impl Transport {
     /// Opens an endless page.
-    pub(super) fn iframe(&self, parts: &Parts, function: String) -> Response<Body> {
+    pub(super) fn iframe(&self, connection: &Connection, parts: &Parts, function: String) -> Answer {
         if !is_function_name(&function) {
             return response::refused(BadRequest::malformed("iframe", "not a function name"));
         }
         let Some(session) = self.streamed_session(parts) else { return Self::no_such_stream() };
         let page = Page { function, sent: 0, max: self.settings().max_stream_bytes };
-        self.stream_to(parts, &session, None, HeaderValue::from_static("text/html;charset=UTF-8"), page)
+        self.stream_to(connection, &session, None, HeaderValue::from_static("text/html;charset=UTF-8"), page)
     }
 }
 

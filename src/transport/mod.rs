@@ -27,11 +27,10 @@ use crate::{
     bayeux::{ConnectionType, DecodeLimits},
     broker::Broker,
 };
-use axum::{Router, body::Body, routing::any};
+use axum::{Router, routing::any};
 use exchange::Exchange;
-use http::{Request, Response};
 use limiter::HandshakeLimiter;
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 /// One mount of the broker. Cheap to clone.
@@ -50,7 +49,12 @@ impl Transport {
     pub fn new(broker: Broker, settings: TransportSettings, origins: OriginPolicy) -> Self {
         let limiter = HandshakeLimiter::new(&settings);
         let limits = DecodeLimits { messages: settings.max_batch, depth: settings.max_json_depth };
-        Self(Arc::new(Inner { exchange: Exchange::new(broker, limiter, limits), settings, origins, tasks: TaskTracker::new() }))
+        Self(Arc::new(Inner {
+            exchange: Exchange::new(broker, limiter, limits),
+            settings,
+            origins,
+            tasks: TaskTracker::new(),
+        }))
     }
 
     /// The routes of the mount: its path and everything below it.
@@ -66,11 +70,6 @@ impl Transport {
     /// Whether a path is the mount or below it.
     pub fn owns(&self, path: &str) -> bool {
         path.strip_prefix(&*self.settings().path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-
-    /// Serves a request to the mount without a router; the answer is the same.
-    pub fn serve(self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send {
-        endpoint::serve(self, request)
     }
 
     /// The tasks of sockets; whoever stops the server waits for them.

@@ -94,9 +94,11 @@ impl Verdict {
 /// Whether the page came from the host that the request names. The scheme is left out: TLS may end before us.
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return false };
-    origin.to_str().ok().and_then(|o| o.split_once("://")).is_some_and(|(_, theirs)| {
-        !theirs.is_empty() && theirs.as_bytes().eq_ignore_ascii_case(host.as_bytes())
-    })
+    origin
+        .to_str()
+        .ok()
+        .and_then(|o| o.split_once("://"))
+        .is_some_and(|(_, theirs)| !theirs.is_empty() && theirs.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
 }
 
 fn origin_of(url: &str) -> Option<HeaderValue> {
@@ -110,8 +112,7 @@ mod tests {
     use super::*;
 
     fn judge(policy: &OriginPolicy, method: Method, pairs: &[(&'static str, &'static str)]) -> Verdict {
-        let headers =
-            pairs.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect();
+        let headers = pairs.iter().map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v))).collect();
         policy.judge(&method, &headers)
     }
 

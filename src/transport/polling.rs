@@ -5,6 +5,7 @@
 
 use super::{
     Transport,
+    body::Answer,
     connection::{Connection, Undelivered},
     endpoint::Accepted,
     exchange::{Dispatched, Frame, GOODBYE},
@@ -14,9 +15,8 @@ use crate::{
     bayeux::{BadRequest, Message, ProtocolError, Reply, decode, reply::meta},
     broker::{Answered, Caller, Connect, Delivery},
 };
-use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use std::fmt::Write;
 
 /// Room for the replies of a normal answer.
@@ -35,15 +35,12 @@ pub struct Poll {
     dispatched: Dispatched,
     texts: Vec<Bytes>,
     wrapping: Wrapping,
-    connection: Option<Connection>,
     cookie: Option<HeaderValue>,
 }
 
 impl Transport {
     /// Handles one polling request.
-    pub(super) async fn poll(
-        &self, mut caller: Caller, texts: Vec<Bytes>, wrapping: Wrapping, connection: Option<Connection>,
-    ) -> Accepted {
+    pub(super) async fn poll(&self, mut caller: Caller, texts: Vec<Bytes>, wrapping: Wrapping) -> Accepted {
         let messages = match self.decode_all(&texts) {
             Ok(messages) => messages,
             Err(bad) => return response::refused(bad).into(),
@@ -57,18 +54,19 @@ impl Transport {
         match self.exchange().dispatch(&caller, &messages).await {
             Ok(dispatched) => {
                 let cookie = cookie.filter(|_| dispatched.opened.is_some());
-                Accepted::Poll(Box::new(Poll { dispatched, texts, wrapping, connection, cookie }))
+                Accepted::Poll(Box::new(Poll { dispatched, texts, wrapping, cookie }))
             }
             Err(bad) => response::refused(bad).into(),
         }
     }
 
     /// Waits until a poll has its answer.
-    pub(super) async fn finish(&self, poll: Box<Poll>) -> Response<Body> {
-        let Poll { dispatched, texts, wrapping, connection, cookie } = *poll;
-        if dispatched.may_wait() {
+    pub(super) async fn finish(&self, poll: Box<Poll>, connection: &Connection) -> Answer {
+        let Poll { dispatched, texts, wrapping, cookie } = *poll;
+        if dispatched.will_wait() {
             // While the request's bytes are still referred to, hyper takes a fresh buffer to watch the connection with,
-            // and the one that was read into is free for the next request. Without this every held poll would keep it.
+            // and the one that was read into is free for the next request. Without this every idle client would keep
+            // one; busy ones are spared the extra turn.
             tokio::task::yield_now().await;
         }
         drop(texts);
@@ -76,7 +74,7 @@ impl Transport {
             tokio::time::sleep(dispatched.delay).await;
         }
         let (frame, undelivered) = self.answer(dispatched).await;
-        let mut response = wrap(frame, wrapping, undelivered, connection);
+        let mut response = wrap(frame, wrapping, undelivered.map(|u| (u, connection.clone())));
         if let Some(cookie) = cookie {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
@@ -109,7 +107,7 @@ impl Transport {
         let mut kicked = false;
         for connect in connects {
             match connect {
-                Connect::Refused(reply) => last.push(reply),
+                Connect::Refused(reply) => last.push(*reply),
                 Connect::Planned(plan) => {
                     let answered: Answered = self.exchange().broker.hold(plan).await;
                     all.publications.extend(answered.delivery.publications);
@@ -125,21 +123,18 @@ impl Transport {
             frame.raw(GOODBYE);
         }
         replies.iter().chain(&last).for_each(|reply: &Reply| frame.reply(reply));
-        let undelivered = session.and_then(|s| Undelivered::new(&self.exchange().broker, &s, all));
+        let undelivered = session.and_then(|s| Undelivered::new(&s, all));
         (frame, undelivered)
     }
 }
 
-fn wrap(
-    frame: Frame, wrapping: Wrapping, undelivered: Option<Undelivered>, connection: Option<Connection>,
-) -> Response<Body> {
+fn wrap(frame: Frame, wrapping: Wrapping, undelivered: Option<(Undelivered, Connection)>) -> Answer {
     let json = frame.finish();
     match wrapping {
-        Wrapping::Json => response::whole(StatusCode::OK, response::JSON, json, undelivered, connection),
+        Wrapping::Json => response::whole(StatusCode::OK, response::JSON, json, undelivered),
         Wrapping::Script(function) => {
             let script = call(&function, &String::from_utf8_lossy(&json));
-            let mut response =
-                response::whole(StatusCode::OK, response::SCRIPT, script.into(), undelivered, connection);
+            let mut response = response::whole(StatusCode::OK, response::SCRIPT, script.into(), undelivered);
             // Together with the comment in front, what keeps a plug-in from taking the answer for a program.
             let file = HeaderValue::from_static("attachment; filename=f.txt");
             response.headers_mut().insert(header::CONTENT_DISPOSITION, file);

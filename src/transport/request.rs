@@ -9,6 +9,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Version, header, request::Parts};
+use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
@@ -16,9 +17,14 @@ use tokio::time::Instant;
 const MAX_COOKIE: usize = 64;
 
 /// The sender of a request.
-pub fn caller(parts: &Parts, transport: ConnectionType, settings: &TransportSettings) -> Caller {
+pub fn caller(
+    connection: &Connection,
+    parts: &Parts,
+    transport: ConnectionType,
+    settings: &TransportSettings,
+) -> Caller {
     Caller {
-        peer: parts.extensions.get::<Connection>().map(Connection::peer),
+        peer: connection.peer(),
         browser: cookie(&parts.headers, &settings.cookie_name).map(Into::into),
         transport,
         multiplexed: parts.version >= Version::HTTP_2,
@@ -41,9 +47,10 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 ///
 /// # Errors
 /// When it is too large, too slow, or the peer goes away in the middle.
-pub async fn body(
-    headers: &HeaderMap, mut body: axum::body::Body, settings: &TransportSettings,
-) -> Result<Bytes, BadRequest> {
+pub async fn body<B>(headers: &HeaderMap, mut body: B, settings: &TransportSettings) -> Result<Bytes, BadRequest>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let limit = settings.max_message_bytes;
     let too_large = || BadRequest(ProtocolError::MessageTooLarge);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
@@ -118,7 +125,7 @@ mod tests {
     fn forms_and_json_are_told_apart() {
         let json = Bytes::from_static(b"[{}]");
         for kind in ["application/json;charset=UTF-8", "text/json", "TEXT/plain", ""] {
-            assert_eq!(texts(&typed(kind), json.clone()).unwrap(), [json.clone()], "{kind}");
+            assert_eq!(texts(&typed(kind), json.clone()).unwrap(), std::slice::from_ref(&json), "{kind}");
         }
         let form = Bytes::from_static(b"x=1&message=%5B%7B%7D%5D&message={}");
         assert_eq!(texts(&typed("application/x-www-form-urlencoded"), form).unwrap(), ["[{}]", "{}"]);

@@ -3,13 +3,12 @@
 //! Called by the polling transports and the endpoint. Nothing here decides what an answer says.
 
 use super::{
-    body::ReplyBody,
+    body::{Answer, AnswerBody, ReplyBody},
     connection::{Connection, Undelivered},
     exchange::Frame,
     settings::TransportSettings,
 };
 use crate::bayeux::{BadRequest, Reply};
-use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use uuid::Uuid;
@@ -19,13 +18,19 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json;charset
 /// The type of callback-polling answers.
 pub const SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript;charset=UTF-8");
 
+/// Headers of a usual answer, those that hyper adds included.
+const USUAL_HEADERS: usize = 8;
+
 /// A whole answer.
 pub fn whole(
-    status: StatusCode, kind: HeaderValue, bytes: Bytes, undelivered: Option<Undelivered>,
-    connection: Option<Connection>,
-) -> Response<Body> {
-    let mut response = Response::new(Body::new(ReplyBody::new(bytes, undelivered, connection)));
+    status: StatusCode,
+    kind: HeaderValue,
+    bytes: Bytes,
+    undelivered: Option<(Undelivered, Connection)>,
+) -> Answer {
+    let mut response = Response::new(AnswerBody::Whole(ReplyBody::new(bytes, undelivered)));
     *response.status_mut() = status;
+    response.headers_mut().reserve(USUAL_HEADERS);
     guard(response.headers_mut(), kind);
     response
 }
@@ -38,9 +43,9 @@ pub fn guard(headers: &mut HeaderMap, kind: HeaderValue) {
 }
 
 /// The answer to a request that was refused as a whole; its status is the error's code.
-pub fn refused(bad: BadRequest) -> Response<Body> {
+pub fn refused(bad: BadRequest) -> Answer {
     let status = StatusCode::from_u16(bad.0.code()).unwrap_or(StatusCode::BAD_REQUEST);
-    whole(status, JSON, refusal(bad), None, None)
+    whole(status, JSON, refusal(bad), None)
 }
 
 /// The body of such an answer.
@@ -51,7 +56,7 @@ pub fn refusal(bad: BadRequest) -> Bytes {
 }
 
 /// A new browser id, for a browser that has none.
-pub fn new_browser() -> Box<str> {
+pub fn new_browser() -> std::sync::Arc<str> {
     Uuid::new_v4().simple().to_string().into()
 }
 

@@ -97,8 +97,15 @@ impl Default for TransportSettings {
 impl TransportSettings {
     /// Reports every value that cannot work, as (key within the section, what is wrong).
     pub fn validate(&self, problem: &mut dyn FnMut(&str, String)) {
-        if !self.path.starts_with('/') || self.path.len() < 2 || self.path.ends_with('/') || self.path.contains(['{', '*', '?', '#']) {
-            problem("path", "must start with a slash, not end with one, and hold no {, *, ? or #, like \"/bayeux\"".into());
+        if !self.path.starts_with('/')
+            || self.path.len() < 2
+            || self.path.ends_with('/')
+            || self.path.contains(['{', '*', '?', '#'])
+        {
+            problem(
+                "path",
+                "must start with a slash, not end with one, and hold no {, *, ? or #, like \"/bayeux\"".into(),
+            );
         }
         for origin in &self.allowed_origins {
             let plain = origin.split_once("://").is_some_and(|(scheme, host)| {
@@ -133,7 +140,9 @@ impl TransportSettings {
         if !matches!(self.cookie_same_site.as_str(), "" | "Lax" | "Strict" | "None") {
             problem("cookie_same_site", "must be Lax, Strict, None or empty".into());
         }
-        if self.cookie_name.is_empty() || !self.cookie_name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+        if self.cookie_name.is_empty()
+            || !self.cookie_name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        {
             problem("cookie_name", "must be letters, digits, _ and - only".into());
         }
         if !(self.long_polling || self.callback_polling || self.websocket) {

@@ -9,7 +9,7 @@ use super::{
     response,
 };
 use crate::{
-    bayeux::{Reply, decode, reply::meta},
+    bayeux::{Reply, Seq, decode, reply::meta},
     broker::{Caller, Connect, Delivery, End, Event, Plan, Session, Stream},
 };
 use bytes::Bytes;
@@ -103,7 +103,9 @@ impl Socket {
         let stopping = stop.wait_for(|stopping| *stopping).map(|_| ());
         tokio::pin!(stopping);
         poll_fn(|cx: &mut Context<'_>| {
-            if let Some(Poll::Ready(event)) = self.stream.as_ref().map(|stream| stream.poll_event(cx)) {
+            // A session that acknowledges is given messages with connect replies only.
+            let (stream, held) = (self.stream.as_ref(), self.held.is_some());
+            if let Some(Poll::Ready(event)) = stream.map(|s| s.poll_event(held || !s.acknowledges(), cx)) {
                 return Poll::Ready(Step::Session(event));
             }
             if let Poll::Ready(frame) = self.web_socket.poll_next_unpin(cx) {
@@ -155,12 +157,13 @@ impl Socket {
             Ok(dispatched) => dispatched,
             Err(bad) => return self.send(response::refusal(bad)).await,
         };
-        if self.stream.is_none() && dispatched.opened.is_none() && dispatched.connects.is_empty() {
-            if let Ok(session) = exchange.broker.session(&self.caller, &messages[0]).await {
-                if !session.lock().is_attached() {
-                    self.bind(&session);
-                }
-            }
+        if self.stream.is_none()
+            && dispatched.opened.is_none()
+            && dispatched.connects.is_empty()
+            && let Ok(session) = exchange.broker.session(&self.caller, &messages[0]).await
+            && !session.lock().is_attached()
+        {
+            self.bind(&session);
         }
         let goodbye = messages.iter().any(|m| m.channel == meta::DISCONNECT);
         self.answer(dispatched, goodbye).await
@@ -180,15 +183,16 @@ impl Socket {
         }
         for connect in dispatched.connects {
             match connect {
-                Connect::Refused(reply) => replies.push(reply),
+                Connect::Refused(reply) => replies.push(*reply),
                 Connect::Planned(plan) => {
                     if let Some((older, _)) = self.held.take() {
-                        replies.push(older.superseded());
+                        replies.push(older.superseded(&self.transport.exchange().broker));
                     }
                     self.bind(&plan.session);
                     if plan.hold.is_zero() {
                         self.transport.exchange().broker.answered(&plan.session);
-                        replies.push(plan.answer());
+                        let position = self.push_if_acknowledging().await?;
+                        replies.push(plan.answer(&self.transport.exchange().broker, position));
                     } else {
                         let until = Instant::now() + plan.hold;
                         self.held = Some((plan, until));
@@ -222,11 +226,21 @@ impl Socket {
 
     async fn session_event(&mut self, event: Event) -> Result<(), Over> {
         match event {
-            Event::Messages => self.push().await,
+            Event::Messages => {
+                let acknowledges = self.stream.as_ref().is_some_and(Stream::acknowledges);
+                let position = self.push().await?;
+                match self.held.take_if(|_| acknowledges) {
+                    Some((plan, _)) => self.answer_held(plan, position).await,
+                    None => Ok(()),
+                }
+            }
             Event::Superseded => {
                 self.stream = None;
                 match self.held.take() {
-                    Some((plan, _)) => self.send_replies(&[plan.superseded()]).await,
+                    Some((plan, _)) => {
+                        let reply = plan.superseded(&self.transport.exchange().broker);
+                        self.send_replies(&[reply]).await
+                    }
                     None => Ok(()),
                 }
             }
@@ -256,8 +270,7 @@ impl Socket {
             return Err(Over(Some(CloseCode::Normal)));
         }
         if let Some((plan, _)) = self.held.take_if(|(_, until)| *until <= now) {
-            self.transport.exchange().broker.answered(&plan.session);
-            self.send_replies(&[plan.answer()]).await?;
+            self.answer_held(plan, None).await?;
         }
         if self.next_ping <= now {
             self.next_ping = now + self.transport.settings().websocket_ping;
@@ -273,23 +286,35 @@ impl Socket {
         }
     }
 
-    /// Takes what waits and writes it, frame by frame; what was not written goes back.
-    async fn push(&mut self) -> Result<(), Over> {
-        let Some(stream) = &self.stream else { return Ok(()) };
+    async fn answer_held(&mut self, plan: Box<Plan>, position: Option<Seq>) -> Result<(), Over> {
+        let transport = self.transport.clone();
+        let broker = &transport.exchange().broker;
+        broker.answered(&plan.session);
+        self.send_replies(&[plan.answer(broker, position)]).await
+    }
+
+    async fn push_if_acknowledging(&mut self) -> Result<Option<Seq>, Over> {
+        if self.stream.as_ref().is_some_and(Stream::acknowledges) { self.push().await } else { Ok(None) }
+    }
+
+    /// Takes what waits and writes it, frame by frame; what was not written goes back. Returns the newest position.
+    async fn push(&mut self) -> Result<Option<Seq>, Over> {
+        let Some(stream) = &self.stream else { return Ok(None) };
         let delivery = stream.take().await;
         let session = Arc::clone(stream.session());
         let most = if self.bare { 1 } else { usize::MAX };
+        let position = delivery.position;
         let mut rest = delivery.publications;
         while !rest.is_empty() {
             let (count, bytes) = self.next_frame(&rest, most);
             if let Err(over) = self.send(bytes).await {
-                let delivery = Delivery { publications: rest, gap: None };
+                let delivery = Delivery { publications: rest, ..Delivery::default() };
                 self.transport.exchange().broker.restore(&session, delivery);
                 return Err(over);
             }
             rest.drain(..count);
         }
-        Ok(())
+        Ok(position)
     }
 
     /// As many messages as fit into a frame, at least one.
@@ -351,9 +376,9 @@ impl Socket {
         self.stream = None;
         let frame = code.map(|code| CloseFrame { code, reason: Utf8Bytes::default() });
         let polite = async {
-            if self.web_socket.close(frame).await.is_ok() {
-                while let Some(Ok(_)) = self.web_socket.next().await {}
-            }
+            // An error says that the peer was first; reading on is what sends it our answer.
+            let _ = self.web_socket.close(frame).await;
+            while let Some(Ok(_)) = self.web_socket.next().await {}
         };
         // A peer that does not answer is gone all the same.
         let _ = timeout(GOODBYE_GRACE, polite).await;

@@ -6,13 +6,13 @@
 
 use super::{
     Transport,
-    body::Chunk,
+    body::{Answer, AnswerBody, Chunk},
     connection::{Connection, Undelivered},
     response,
 };
 use crate::{
     bayeux::{BadRequest, ClientId, ProtocolError, Seq},
-    broker::{Delivery, Event, Session, Stream},
+    broker::{Delivery, Event, Place, Session, Stream},
 };
 use axum::body::Body;
 use bytes::Bytes;
@@ -57,32 +57,36 @@ impl Transport {
     }
 
     /// The answer to a stream request for a session that does not exist: nothing is made for it.
-    pub(super) fn no_such_stream() -> Response<Body> {
+    pub(super) fn no_such_stream() -> Answer {
         response::refused(BadRequest(ProtocolError::NoSuchStream))
     }
 
     /// An endless response for a session, from after `resume` if the client names a position.
     pub(super) fn stream_to<F: Format>(
-        &self, parts: &Parts, session: &Arc<Session>, resume: Option<Seq>, kind: HeaderValue, format: F,
-    ) -> Response<Body> {
-        let stream = self.exchange().broker.attach(session);
+        &self,
+        connection: &Connection,
+        session: &Arc<Session>,
+        resume: Option<Seq>,
+        kind: HeaderValue,
+        format: F,
+    ) -> Answer {
+        // A session that acknowledges is given messages with connect replies; the stream only shows that it is there.
+        let place = if session.lock().acked().is_some() { Place::Heartbeat } else { Place::Delivery };
+        let stream = self.exchange().broker.attach_to(session, place);
         if let Some(position) = resume {
             session.lock().rewind(position);
         }
         let running = Running { stream, format, stage: Stage::Opening, heartbeat: self.settings().websocket_ping };
-        let connection = parts.extensions.get::<Connection>().cloned();
-        let broker = self.exchange().broker.clone();
+        let connection = connection.clone();
         let chunks = unfold(running, move |mut running| {
-            let (connection, broker) = (connection.clone(), broker.clone());
+            let connection = connection.clone();
             async move {
-                let chunk = running.next(&broker).await?;
-                if let Some(connection) = connection {
-                    connection.handed_over(chunk.bytes.len(), chunk.undelivered);
-                }
+                let chunk = running.next().await?;
+                connection.handed_over(chunk.bytes.len(), chunk.undelivered);
                 Some((Ok::<_, Infallible>(chunk.bytes), running))
             }
         });
-        let mut response = Response::new(Body::from_stream(chunks));
+        let mut response = Response::new(AnswerBody::Stream(Body::from_stream(chunks)));
         response::guard(response.headers_mut(), kind);
         // Proxies that collect answers before passing them on would make a stream useless.
         response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -91,7 +95,7 @@ impl Transport {
 }
 
 impl<F: Format> Running<F> {
-    async fn next(&mut self, broker: &crate::broker::Broker) -> Option<Chunk> {
+    async fn next(&mut self) -> Option<Chunk> {
         match self.stage {
             Stage::Closed => return None,
             Stage::Opening => {
@@ -102,17 +106,14 @@ impl<F: Format> Running<F> {
             Stage::Running => {}
         }
         loop {
-            match timeout(self.heartbeat, poll_fn(|cx| self.stream.poll_event(cx))).await {
+            match timeout(self.heartbeat, poll_fn(|cx| self.stream.poll_event(true, cx))).await {
                 Err(_) => return Some(Chunk { bytes: self.format.heartbeat(), undelivered: None }),
                 Ok(Event::Superseded | Event::Ended(_)) => return self.finish(),
                 Ok(Event::Messages) => {
                     let delivery = self.stream.take().await;
                     if !delivery.is_empty() {
                         let bytes = self.format.messages(&delivery);
-                        return Some(Chunk {
-                            bytes,
-                            undelivered: Undelivered::new(broker, self.stream.session(), delivery),
-                        });
+                        return Some(Chunk { bytes, undelivered: Undelivered::new(self.stream.session(), delivery) });
                     }
                 }
             }

@@ -2,7 +2,13 @@
 //!
 //! Called by the endpoint after the Origin check. Offers no extension; echoes the first subprotocol that is offered.
 
-use super::{Transport, request, response, socket::Socket};
+use super::{
+    Transport,
+    body::{Answer, AnswerBody},
+    connection::Connection,
+    request, response,
+    socket::Socket,
+};
 use crate::bayeux::{BadRequest, ConnectionType};
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
@@ -21,14 +27,14 @@ const READ_BUFFER: usize = 4 << 10;
 
 impl Transport {
     /// Answers an upgrade and serves the socket in a task of its own.
-    pub(super) fn upgrade(self, parts: &mut Parts) -> Response<Body> {
+    pub(super) fn upgrade(self, connection: &Connection, parts: &mut Parts) -> Answer {
         let Some(key) = accept_key(&parts.headers) else {
             return response::refused(BadRequest::malformed("Sec-WebSocket-Key", "missing, or not version 13"));
         };
         let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
             return response::refused(BadRequest::malformed("Upgrade", "this connection cannot be upgraded"));
         };
-        let caller = request::caller(parts, ConnectionType::WebSocket, self.settings());
+        let caller = request::caller(connection, parts, ConnectionType::WebSocket, self.settings());
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -43,7 +49,7 @@ impl Transport {
                 Socket::new(self, caller, web_socket).run().await;
             }
         });
-        let mut response = Response::new(Body::empty());
+        let mut response = Response::new(AnswerBody::Stream(Body::empty()));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));

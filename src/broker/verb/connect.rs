@@ -2,11 +2,8 @@
 //! holds it for polls, the transports of streams hold it themselves beside what they push.
 
 use crate::{
-    bayeux::{Advice, ConnectionType, Message, ProtocolError, Reconnect, Reply},
-    broker::{
-        Broker, Caller, End, Place, Session,
-        browser::HeldPoll,
-    },
+    bayeux::{Advice, ConnectionType, Message, ProtocolError, Reconnect, Reply, Seq},
+    broker::{Broker, Caller, End, Place, Session, browser::HeldPoll},
 };
 use std::{sync::Arc, task::Waker, time::Duration};
 use tokio::time::Instant;
@@ -19,7 +16,7 @@ const HELD_PERCENT: u32 = 95;
 /// What becomes of a connect.
 pub enum Connect {
     /// Its reply is known.
-    Refused(Reply),
+    Refused(Box<Reply>),
     /// It is accepted: held, or answered at once with what waits.
     Planned(Box<Plan>),
 }
@@ -32,6 +29,8 @@ pub struct Plan {
     pub hold: Duration,
     /// The attachment that this connect is; `None` when the transport holds it itself.
     pub attachment: Option<(Place, u64)>,
+    /// Whether nothing was delivered since the connect before: this one will probably be held for long.
+    pub quiet: bool,
     reply: Reply,
     advice: Advice,
     tell: bool,
@@ -40,26 +39,36 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The reply when the hold ended normally: a message, or time.
-    pub fn answer(self) -> Reply {
-        if self.tell { self.reply.advise(self.advice) } else { self.reply }
+    /// The reply when the hold ended normally, with messages up to `position` or by time. `None` is by time.
+    pub fn answer(mut self, broker: &Broker, position: Option<Seq>) -> Reply {
+        let reply = self.with_extensions(broker, position);
+        if self.tell { reply.advise(self.advice) } else { reply }
     }
 
-    /// The reply to a connect that a newer one replaced: success and nothing else.
-    pub fn superseded(self) -> Reply {
-        self.reply
+    /// The reply to a connect that a newer one replaced: success, no messages, no advice.
+    pub fn superseded(mut self, broker: &Broker) -> Reply {
+        self.with_extensions(broker, None)
     }
 
     /// The reply when the session ended meanwhile.
-    pub fn ended(self, broker: &Broker, end: End) -> Reply {
+    pub fn ended(mut self, broker: &Broker, end: End) -> Reply {
         match end {
-            End::Disconnected | End::Kicked => self.reply.advise(self.advice.with(Reconnect::None)),
+            End::Disconnected | End::Kicked => {
+                self.with_extensions(broker, None).advise(self.advice.with(Reconnect::None))
+            }
             End::Expired => {
                 let error = ProtocolError::SessionUnknown(broker.settings().unknown_session_error.clone().into());
                 self.reply.failed(error).advise(self.advice.with(Reconnect::Handshake))
             }
-            End::ShuttingDown | End::LaneLost => self.answer(),
+            End::ShuttingDown | End::LaneLost => self.answer(broker, None),
         }
+    }
+
+    fn with_extensions(&mut self, broker: &Broker, position: Option<Seq>) -> Reply {
+        let mut reply = std::mem::take(&mut self.reply);
+        let state = self.session.lock();
+        broker.extensions().iter().for_each(|e| e.answering(&state, position, &mut reply));
+        reply
     }
 }
 
@@ -67,22 +76,28 @@ impl Broker {
     /// Handles a connect. `batched` says that other messages came in the same request: then nothing is held.
     pub async fn connect(&self, caller: &Caller, message: &Message<'_>, batched: bool) -> Connect {
         if let Some(fault) = &message.fault {
-            return Connect::Refused(Reply::refuse(message, fault.clone()));
+            return Connect::Refused(Box::new(Reply::refuse(message, fault.clone())));
         }
         match self.session(caller, message).await {
             Ok(session) => Connect::Planned(Box::new(self.plan(caller, message, batched, session))),
-            Err(error) => Connect::Refused(self.refuse_unknown(message, error)),
+            Err(error) => Connect::Refused(Box::new(self.refuse_unknown(message, error))),
         }
     }
 
     fn plan(&self, caller: &Caller, message: &Message<'_>, batched: bool, session: Arc<Session>) -> Plan {
+        {
+            let mut state = session.lock();
+            self.extensions().iter().for_each(|e| e.connecting(message, &mut state));
+        }
         let asked = message.advice.unwrap_or_default();
         let transport = speaks_over(caller, message);
         let place = match transport {
             ConnectionType::WebSocket => None,
-            // The stream delivers; the connect is only a heartbeat.
-            ConnectionType::EventSource | ConnectionType::Iframe => Some(Place::Heartbeat),
-            ConnectionType::LongPolling | ConnectionType::CallbackPolling => Some(Place::Delivery),
+            // The stream delivers and the connect is only a heartbeat, unless deliveries must be acknowledged.
+            ConnectionType::EventSource | ConnectionType::Iframe if session.lock().acked().is_none() => {
+                Some(Place::Heartbeat)
+            }
+            _ => Some(Place::Delivery),
         };
         let mut advice = self.advice();
         if let Some(interval) = asked.interval {
@@ -107,13 +122,22 @@ impl Broker {
         if let Some(older) = older {
             older.wake();
         }
+        let quiet = {
+            let mut state = session.lock();
+            let handed = state.handed();
+            std::mem::replace(&mut state.handed_before, handed) == handed
+        };
         let tell = tell || message.advice.is_some() || transport == ConnectionType::WebSocket;
-        Plan { session, hold, attachment, reply: Reply::to(message), advice, tell, _slot: slot }
+        Plan { session, hold, attachment, quiet, reply: Reply::to(message), advice, tell, _slot: slot }
     }
 
     /// Notes the connect in the session: its deadline, its advice, and its attachment.
     fn enter(
-        &self, session: &Session, advised: (ConnectionType, Advice), hold: Duration, place: Option<Place>,
+        &self,
+        session: &Session,
+        advised: (ConnectionType, Advice),
+        hold: Duration,
+        place: Option<Place>,
     ) -> (bool, Option<(Place, u64)>, Option<Waker>) {
         let mut state = session.lock();
         state.interval = advised.1.interval;
@@ -134,6 +158,8 @@ impl Broker {
     fn browser_slot(&self, caller: &Caller, session: &Session) -> Result<Option<HeldPoll>, TooManyTabs> {
         match &caller.browser {
             Some(browser) if !caller.multiplexed => {
+                // The session's own copy if it is the same, so that a held poll keeps none of its own.
+                let browser = session.browser.as_ref().filter(|own| *own == browser).unwrap_or(browser);
                 let limit = self.settings().max_sessions_per_browser;
                 self.browsers().hold(browser, session.id, limit).map(Some).ok_or(TooManyTabs)
             }

@@ -14,9 +14,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 impl Broker {
     /// Handles a handshake. The reply stands alone in its response; the session is returned beside it.
     pub async fn handshake(&self, caller: &Caller, message: &Message<'_>) -> (Reply, Option<Arc<Session>>) {
-        match self.try_handshake(caller, message).await {
+        let mut reply = Reply::to(message);
+        match self.try_handshake(caller, message, &mut reply).await {
             Ok(session) => {
-                let mut reply = Reply::to(message);
                 reply.handshake = Some(self.handshake_reply(Some(session.id)));
                 if caller.transport == ConnectionType::WebSocket {
                     reply.advice = Some(self.advice());
@@ -40,7 +40,12 @@ impl Broker {
         Reply { advice, handshake, ..Reply::refuse(message, error) }
     }
 
-    async fn try_handshake(&self, caller: &Caller, message: &Message<'_>) -> Result<Arc<Session>, ProtocolError> {
+    async fn try_handshake(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        reply: &mut Reply,
+    ) -> Result<Arc<Session>, ProtocolError> {
         if let Some(fault) = &message.fault {
             return Err(fault.clone());
         }
@@ -48,14 +53,19 @@ impl Broker {
         if self.is_stopping() {
             return Err(ProtocolError::ShuttingDown);
         }
-        if self.sessions().len() >= self.settings().max_sessions {
+        if self.sessions().count() >= self.settings().max_sessions {
             return Err(ProtocolError::TooManySessions);
         }
         let id = ClientId::new(Uuid::new_v4());
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
         let session =
             Arc::new(Session::new(id, self.lane_of(id), caller.browser.clone(), self.engine().newest(), deadline));
-        self.save(&session, &[]).await.map_err(|_| ProtocolError::EngineUnavailable)?;
+        let saving = {
+            let mut state = session.lock();
+            self.extensions().iter().for_each(|e| e.opened(message, &mut state, reply));
+            self.save(&session, &state)
+        };
+        saving.await.map_err(|_| ProtocolError::EngineUnavailable)?;
         self.sessions().insert(Arc::clone(&session));
         self.metrics().handshakes.inc();
         self.metrics().sessions.inc();
@@ -74,7 +84,19 @@ impl Broker {
     fn handshake_reply(&self, id: Option<ClientId>) -> HandshakeReply {
         HandshakeReply {
             client_id: id.map(|id| id.to_string()),
-            connection_types: self.connection_types().iter().map(|t| t.as_str()).collect(),
+            connection_types: self.connection_types().iter().flat_map(|t| names(*t)).copied().collect(),
         }
+    }
+}
+
+/// The names that a transport is listed under. Faye has a name of its own for long-polling from another origin, and
+/// without it falls back to callback-polling, which cannot carry large messages.
+fn names(transport: ConnectionType) -> &'static [&'static str] {
+    match transport {
+        ConnectionType::WebSocket => &["websocket"],
+        ConnectionType::EventSource => &["eventsource"],
+        ConnectionType::LongPolling => &["long-polling", "cross-origin-long-polling"],
+        ConnectionType::CallbackPolling => &["callback-polling"],
+        ConnectionType::Iframe => &["iframe"],
     }
 }

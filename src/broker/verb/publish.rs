@@ -33,12 +33,12 @@ impl Broker {
                 Verdict::Refuse(error) => replies.push(Reply::refuse(message, error)),
             }
         }
-        if !drafts.is_empty() {
-            if let Err(error) = self.append(drafts).await {
-                tracing::warn!(%error, "publishes were refused");
-                for place in appended {
-                    replies[place].error = Some(ProtocolError::EngineUnavailable);
-                }
+        if !drafts.is_empty()
+            && let Err(error) = self.append(drafts).await
+        {
+            tracing::warn!(%error, "publishes were refused");
+            for place in appended {
+                replies[place].error = Some(ProtocolError::EngineUnavailable);
             }
         }
         replies

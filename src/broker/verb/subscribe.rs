@@ -58,7 +58,7 @@ impl Broker {
                 return Err(ProtocolError::TooManySubscriptions);
             }
             state.begin(&new, newest());
-            let saving = self.save(session, &state.subscriptions);
+            let saving = self.save(session, &state);
             (new, saving)
         };
         // Positions in the index may be newer than in the record by what arrives meanwhile: nobody was promised that.

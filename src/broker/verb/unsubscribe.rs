@@ -36,7 +36,7 @@ impl Broker {
             if state.subscriptions.len() == before {
                 return Ok(());
             }
-            self.save(&session, &state.subscriptions)
+            self.save(&session, &state)
         };
         saving.await.map_err(|_| ProtocolError::EngineUnavailable)
     }

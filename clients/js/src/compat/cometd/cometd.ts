@@ -3,7 +3,7 @@
  * Applications make one. This file is about messages; the session is in conversation.ts.
  */
 import type { BayeuxError } from "../../error.js";
-import { CALL, Conversation, NEVER, trailing } from "./conversation.js";
+import { Conversation, NEVER, PENDING, trailing, type Pending } from "./conversation.js";
 import { resolve } from "./listeners.js";
 import type { Bytes, Callback, Message, SubscriptionHandle } from "./types.js";
 import { Z85 } from "./z85.js";
@@ -134,29 +134,29 @@ export class CometD extends Conversation {
 
   private _send(message: Message, callback: Callback | undefined, answerWithin?: number): void {
     if (this.isDisconnected()) throw new Error("Illegal state: disconnected");
-    if (answerWithin) message = { ...message, [CALL]: true };
+    const pending: Pending = { callback, call: !!answerWithin };
     this._emit(() => {
       const transport = this.getTransport();
-      const details = { _attempts: 1, _answerWithin: answerWithin };
-      this._client!._request(message, details).then(
-        (reply) => {
-          this._call(callback, reply);
-          if (!answerWithin) this._listeners.notify("/meta/publish", reply);
-        },
-        (error: BayeuxError) => {
-          const reason = error.message == "406::timeout" && answerWithin ? "Remote Call Timeout" : error.text;
-          const failed: Message = error.reply ?? {
-            channel: message.channel,
-            successful: false,
-            error: error.code ? error.message : undefined,
-            failure: { message, reason, exception: error, transport, connectionType: transport?.type },
-          };
-          this._call(callback, failed);
-          if (answerWithin && callback) return;
-          this._listeners.notify("/meta/publish", failed);
-          this._listeners.notify("/meta/unsuccessful", failed);
-        },
-      );
+      this._client!._request({ ...message, [PENDING]: pending }, { _attempts: 1, _answerWithin: answerWithin }).catch((error: BayeuxError) => {
+        const late = error.message == "406::timeout" && answerWithin;
+        const failed: Message = error.reply ?? {
+          channel: message.channel,
+          successful: false,
+          error: error.code ? error.message : undefined,
+          failure: {
+            message,
+            reason: late ? "Remote Call Timeout" : error.text,
+            exception: error,
+            transport,
+            connectionType: transport?.type,
+          },
+        };
+        // A failed answer was told already, in its turn.
+        if (failed.data === undefined) this._call(callback, failed);
+        if (answerWithin && callback) return;
+        this._listeners.notify("/meta/publish", failed);
+        this._listeners.notify("/meta/unsuccessful", failed);
+      });
     });
   }
 

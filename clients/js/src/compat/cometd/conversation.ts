@@ -14,8 +14,13 @@ import type { Callback, Configuration, FailureInfo, Message, Status } from "./ty
 export const NEVER = 2 ** 30;
 /** How long a connect is held by a server that has not said so. */
 const DEFAULT_HOLD = 60_000;
-/** Marks the message of a remote call, whose answer is for the core alone. */
-export const CALL = Symbol("call");
+/** What is to happen when a message of the application is answered; travels with the message as far as the tap. */
+export const PENDING = Symbol("pending");
+export interface Pending {
+  callback: Callback | undefined;
+  /** A remote call: its answer comes after the reply, or before. */
+  call: boolean;
+}
 
 const isFunction = (value: unknown): value is Callback => typeof value == "function";
 
@@ -45,10 +50,10 @@ export class Conversation extends Base {
   private _handshakeCallback: Callback | undefined;
   private _disconnectProps: object | undefined;
   private _disconnectCallback: Callback | undefined;
-  /** Ids of remote calls. */
-  private readonly _calls = new Set<string | undefined>();
-  /** Lets the core have a message as if it had come from the server. */
-  private _pass: ((message: Message) => void) | undefined;
+  /** By message id. */
+  private readonly _pending = new Map<string | undefined, Pending>();
+  /** Lets the core have a message that has come from the server, or is to look so. */
+  private _pass: (message: Message) => void = () => {};
 
   // ---- session
 
@@ -98,20 +103,23 @@ export class Conversation extends Base {
     this._disconnectCallback = callback;
     this._status = "disconnecting";
     const client = this._client!;
+    // An extension may swallow the goodbye.
+    const signal = AbortSignal.timeout(this._configuration.maxNetworkDelay!);
     // Called from a listener, the core is still busy with the message that the listener was told of.
-    queueMicrotask(() => client.disconnect());
+    queueMicrotask(() => client.disconnect({ signal }));
   }
 
   private _ended(): void {
     const unanswered = this._status == "disconnecting";
     this._status = "disconnected";
     this._clientId = null;
-    this._client = this._pass = undefined;
+    this._client = undefined;
+    this._pass = () => {};
     this._transport = null;
     this._batch = 0;
     this._batched = [];
     this._subscriptions.clear();
-    this._calls.clear();
+    this._pending.clear();
     this.resetBackoffPeriod();
     if (unanswered) this._disconnected({ channel: "/meta/disconnect", successful: false });
   }
@@ -150,7 +158,10 @@ export class Conversation extends Base {
 
   /** Takes a message as if it had come from the server. */
   receive(message: Message): void {
-    this._incoming(message, this._pass ?? (() => {}));
+    const extended = this._extend(message, "incoming");
+    if (!extended) return;
+    if (extended.advice) this._advice = { ...this._configuration.advice, ...extended.advice };
+    this._handle(extended);
   }
   /**
    * May be replaced by the application to have a say in what happens after a failure. Call the handler with
@@ -164,15 +175,15 @@ export class Conversation extends Base {
 
   private _ear(): Ear {
     return {
-      opening: (type, url, abort) => this._opening(type, url, abort),
+      opening: (type, url, abort, pass) => {
+        this._pass = pass;
+        return this._opening(type, url, abort);
+      },
       outgoing: (message, original) => {
-        if (CALL in original) this._calls.add(message.id);
+        if (PENDING in original) this._pending.set(message.id, original[PENDING] as Pending);
         return this._outgoing(message);
       },
-      incoming: (message, pass) => {
-        this._pass = pass;
-        this._incoming(message, pass);
-      },
+      incoming: (message) => this.receive(message),
       failed: (message, reason) => this._failed(message, reason),
       patience: ({ channel, advice }) =>
         this._configuration.maxNetworkDelay! + (channel == "/meta/connect" ? (advice?.timeout ?? this._advice.timeout ?? DEFAULT_HOLD) : 0),
@@ -213,27 +224,39 @@ export class Conversation extends Base {
     return this._extend(message, "outgoing");
   }
 
-  private _incoming(received: Message, pass: (message: Message) => void): void {
-    const message = this._extend(received, "incoming");
-    if (!message) return;
-    if (message.advice) this._advice = { ...this._configuration.advice, ...message.advice };
+  private _handle(message: Message): void {
     const { channel, data } = message;
-    if (data !== undefined) return this._event(message, pass);
-    pass(message);
+    if (data !== undefined) return this._event(message);
+    this._pass(message);
     if (channel == "/meta/handshake") this._handshaken(message);
     else if (channel == "/meta/connect") this._connected(message);
     else if (channel == "/meta/disconnect") this._goodbye(message);
     else if (channel == "/meta/subscribe" || channel == "/meta/unsubscribe") this._answered(message);
-    else if (message.successful && this._calls.has(message.id)) this._listeners.notify("/meta/publish", message);
+    else if (message.successful) this._published(message);
   }
 
   /** An event is told to everybody who listens, unless the core knows that it was told before. */
-  private _event(message: Message, pass: (message: Message) => void): void {
+  private _event(message: Message): void {
     this._news = false;
-    pass(message);
+    this._pass(message);
     const { channel, id } = message;
+    const pending = this._pending.get(id);
+    if (pending?.call && channel.startsWith("/service/")) {
+      this._pending.delete(id);
+      if (pending.callback) return this._call(pending.callback, message);
+    }
     const seen = !this._news && [...this._subscriptions.keys()].some((pattern) => matches(pattern, channel));
-    if (!seen && !this._calls.delete(id)) this._listeners.notify(channel, message);
+    if (!seen) this._listeners.notify(channel, message);
+  }
+
+  /** A message was accepted. One that was refused may be sent again: the core knows, see CometD._send. */
+  private _published(message: Message): void {
+    const pending = this._pending.get(message.id);
+    if (pending && !pending.call) {
+      this._pending.delete(message.id);
+      this._call(pending.callback, message);
+    }
+    this._listeners.notify("/meta/publish", message);
   }
 
   private _handshaken(message: Message): void {

@@ -8,12 +8,12 @@ import type { Message } from "./types.js";
 
 /** What CometD wants to know and decide. */
 export interface Ear {
-  /** A link is being opened; returns the URL for it. */
-  opening(type: string, url: string, abort: () => void): string;
+  /** A link is being opened; returns the URL for it. `pass` lets the core have a message at any time. */
+  opening(type: string, url: string, abort: () => void, pass: (message: Message) => void): string;
   /** A message is about to be written; null swallows it. */
   outgoing(message: Message, original: Message): Message | null;
-  /** A message has arrived; call `pass` to let the core have it. */
-  incoming(message: Message, pass: (message: Message) => void): void;
+  /** A message has arrived; the ear passes it on. */
+  incoming(message: Message): void;
   /** A message was written and will never have a reply. */
   failed(message: Message, reason: unknown): void;
   /** How long to wait for the reply to this message, in milliseconds. */
@@ -54,11 +54,11 @@ export const tap = (transport: Transport, ear: Ear): Transport => ({
     const receive = (messages: Message[]) => {
       for (const message of messages) {
         if (message.data === undefined) pending.delete(message.id);
-        ear.incoming(message, (extended) => host.receive([extended]));
+        ear.incoming(message);
       }
     };
 
-    const url = ear.opening(transport.type, host.url, () => lose("Aborted"));
+    const url = ear.opening(transport.type, host.url, () => lose("Aborted"), (message) => void host.receive([message]));
     const link: Link = transport.open({ ...host, url, receive, fail: lose });
 
     return {

@@ -12,7 +12,7 @@ import { extended, Extensible } from "./extensible.js";
 export interface FayeOptions {
   /** Seconds to wait for a reply. Default 10. */
   timeout?: number;
-  /** Seconds of the first step of the back-off. Default 1; later steps double, with full jitter. */
+  /** Seconds between attempts, as in Faye: the average of the back-off's later steps. Default 5. */
   retry?: number;
   /** URLs by transport type, where they differ. */
   endpoints?: Record<string, string>;
@@ -172,7 +172,7 @@ export class Client extends Extensible {
   }
 
   private _make(): Core {
-    const { timeout, retry, endpoints, WebSocket, fetch } = this._options;
+    const { timeout, retry = 5, endpoints, WebSocket, fetch } = this._options;
     const transports = [
       websocket({ WebSocket: WebSocket as undefined }),
       longPolling({ headers: () => this._headers, fetch }),
@@ -180,7 +180,8 @@ export class Client extends Extensible {
     const core = new Core(this._endpoint, {
       transports: transports.map((transport) => extended(transport, this, endpoints?.[transport.type])),
       networkTimeout: timeout ? timeout * 1000 : undefined,
-      backoff: retry ? retry * 1000 : undefined,
+      backoff: retry * 250,
+      backoffMax: retry * 2000,
     });
     core.on("state", ({ state, reason }) => {
       const up = state == "connected" ? true : reason ? false : this._up;

@@ -1,0 +1,162 @@
+//! One session: what the broker remembers behind a client id. A record (subscriptions, what was negotiated) plus a
+//! cursor into the log; the queue is only a cache of the log's tail.
+//!
+//! Verbs change it, lanes push into it, transports take from it. The lock around [`State`] is held for moments and never
+//! across an await. An attachment that is not the newest gets no messages.
+
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use state::{Next, State};
+
+use crate::{
+    bayeux::{ClientId, Seq},
+    engine::Publication,
+};
+use parking_lot::{Mutex, MutexGuard};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+use tokio::time::Instant;
+
+/// Server state behind one client id.
+#[derive(Debug)]
+pub struct Session {
+    /// Its name on the wire.
+    pub id: ClientId,
+    /// Which fan-out lane serves it.
+    pub lane: usize,
+    /// The browser cookie it was made with.
+    pub browser: Option<Arc<str>>,
+    state: Mutex<State>,
+}
+
+/// A channel or pattern, asked for since a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The checked text of the pattern.
+    pub pattern: Arc<str>,
+    /// Publications after this position are delivered; what came before the subscription is not.
+    pub since: Seq,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client said goodbye.
+    Disconnected,
+    /// The broker or its operator ended it.
+    Kicked,
+    /// It was silent for too long.
+    Expired,
+    /// The server stops; the session may go on elsewhere or later.
+    ShuttingDown,
+    /// Its lane failed; it goes on from its record at the next connect.
+    LaneLost,
+}
+
+/// What an attachment is told when something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Messages wait.
+    Messages,
+    /// A newer attachment has taken over.
+    Superseded,
+    /// The session is over.
+    Ended(End),
+}
+
+/// Bounds on a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Most messages.
+    pub messages: usize,
+    /// Most bytes.
+    pub bytes: usize,
+}
+
+/// What an attachment is for. Each place belongs to the newest who took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is given the messages: a held poll, or a transport that pushes.
+    Delivery,
+    /// It only shows that the client is there: a connect held beside a stream that cannot carry it.
+    Heartbeat,
+}
+
+/// Who is to be told that a session ended.
+pub type Wakers = [Option<Waker>; 2];
+
+impl Session {
+    /// A new session that has seen everything up to `now_at`.
+    pub fn new(id: ClientId, lane: usize, browser: Option<Arc<str>>, now_at: Seq, deadline: Instant) -> Self {
+        Self { id, lane, browser, state: Mutex::new(State::new(now_at, deadline)) }
+    }
+
+    /// The state, for a moment.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Takes in a publication that concerns this session. Returns the waker of whoever should look, if anybody should.
+    pub fn enqueue(&self, publication: &Arc<Publication>, limits: QueueLimits) -> Option<Waker> {
+        let mut state = self.state.lock();
+        if publication.seq <= state.seen || state.ended.is_some() {
+            return None;
+        }
+        state.seen = publication.seq;
+        state.push(publication, limits);
+        state.wake()
+    }
+
+    /// Waits for the next event of attachment `epoch`. A heartbeat hears of no messages.
+    pub fn poll_event(&self, place: Place, epoch: u64, cx: &mut Context<'_>) -> Poll<Event> {
+        self.poll_event_if(place, epoch, place == Place::Delivery, cx)
+    }
+
+    /// The same, hearing of messages only if they are wanted now.
+    pub fn poll_event_if(&self, place: Place, epoch: u64, messages: bool, cx: &mut Context<'_>) -> Poll<Event> {
+        let mut state = self.state.lock();
+        if let Some(end) = state.ended {
+            return Poll::Ready(Event::Ended(end));
+        }
+        let waiting = messages && state.has_messages();
+        match &mut state.attachments[place as usize] {
+            Some(attachment) if attachment.epoch == epoch => {
+                if waiting {
+                    return Poll::Ready(Event::Messages);
+                }
+                if !attachment.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+                    attachment.waker = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            _ => Poll::Ready(Event::Superseded),
+        }
+    }
+
+    /// Lets go of an attachment that is not needed any more; a newer one stays.
+    pub fn detach(&self, epoch: u64) {
+        let mut state = self.state.lock();
+        for place in &mut state.attachments {
+            place.take_if(|attachment| attachment.epoch == epoch);
+        }
+    }
+
+    /// Puts what could not be written back to the head, so that nothing is lost.
+    pub fn restore(&self, publications: Vec<Arc<Publication>>) {
+        let waker = {
+            let mut state = self.state.lock();
+            for publication in publications.into_iter().rev() {
+                state.queue_bytes += publication.weight();
+                state.queue.push_front(publication);
+            }
+            state.wake()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

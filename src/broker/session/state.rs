@@ -1,0 +1,284 @@
+//! What the lock of a session protects: its queue, its cursor, its subscriptions, who is attached.
+//!
+//! Changed only by methods that are short, take the time as an argument and never wait.
+//!
+//! Invariants: a publication is queued at most once (`seen` only grows). While `lag` is set the queue holds only what
+//! lies before it, so order survives. What was not acknowledged is never forgotten, only read again.
+
+use super::{End, Place, QueueLimits, Subscription, Wakers};
+use crate::{
+    bayeux::{Advice, ClientId, ConnectionType, Pattern, Seq},
+    engine::Publication,
+};
+use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
+use tokio::time::Instant;
+
+/// What the lock protects.
+#[derive(Debug)]
+pub struct State {
+    pub(super) queue: VecDeque<Arc<Publication>>,
+    pub(super) queue_bytes: usize,
+    pub(super) seen: Seq,
+    handed: Seq,
+    lag: Option<Lag>,
+    /// With the ack extension: everything up to here has arrived. Without it: `None`.
+    acked: Option<Seq>,
+    pub(super) attachments: [Option<Attachment>; 2],
+    epoch: u64,
+    /// What it asked for.
+    pub subscriptions: Vec<Subscription>,
+    /// When it expires unless something happens before.
+    pub deadline: Instant,
+    /// The pause the client announced or was advised, counted into its deadline.
+    pub interval: Duration,
+    /// The transport that connected last and the advice it was given; `None` before the first connect.
+    pub advised: Option<(ConnectionType, Advice)>,
+    /// The newest position handed out when it last connected.
+    pub handed_before: Seq,
+    /// Set once it is over.
+    pub ended: Option<End>,
+}
+
+/// A stretch of the log that the queue gave up on and that is read from the log instead.
+#[derive(Clone, Copy, Debug)]
+struct Lag {
+    /// Read on after this position.
+    after: Seq,
+    /// The newest position that concerns this session.
+    to: Seq,
+}
+
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) epoch: u64,
+    pub(super) waker: Option<Waker>,
+}
+
+/// What the next delivery has to do.
+#[derive(Debug)]
+pub enum Next {
+    /// These, from the queue.
+    Queued(Vec<Arc<Publication>>),
+    /// Read the log after this position, keep what [`State::wants`], up to `to`, and [`State::caught_up`] tells the rest.
+    FromLog {
+        /// Read after this.
+        after: Seq,
+        /// Read up to this.
+        to: Seq,
+    },
+    /// Nothing waits.
+    Nothing,
+}
+
+impl State {
+    /// The state of a session that has seen everything up to `now_at`.
+    pub(super) fn new(now_at: Seq, deadline: Instant) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            seen: now_at,
+            handed: now_at,
+            lag: None,
+            acked: None,
+            attachments: [None, None],
+            epoch: 0,
+            subscriptions: Vec::new(),
+            deadline,
+            interval: Duration::ZERO,
+            advised: None,
+            handed_before: now_at,
+            ended: None,
+        }
+    }
+
+    /// Makes the caller the newest attachment of a place. Returns the epoch that names it, and the older one to wake.
+    pub fn attach(&mut self, place: Place) -> (u64, Option<Waker>) {
+        self.epoch += 1;
+        let older = self.attachments[place as usize].replace(Attachment { epoch: self.epoch, waker: None });
+        (self.epoch, older.and_then(|a| a.waker))
+    }
+
+    /// Whether somebody is attached who is given the messages.
+    pub fn is_attached(&self) -> bool {
+        self.attachments[Place::Delivery as usize].is_some()
+    }
+
+    /// Whether attachment `epoch` is the one that is given the messages.
+    pub fn is_current(&self, epoch: u64) -> bool {
+        self.attachments[Place::Delivery as usize].as_ref().is_some_and(|a| a.epoch == epoch)
+    }
+
+    /// Whether a delivery would find something.
+    pub fn has_messages(&self) -> bool {
+        !self.queue.is_empty() || self.lag.is_some()
+    }
+
+    /// The newest position handed to the client.
+    pub fn handed(&self) -> Seq {
+        self.handed
+    }
+
+    /// Messages and bytes queued now.
+    pub fn queued(&self) -> (usize, usize) {
+        (self.queue.len(), self.queue_bytes)
+    }
+
+    /// Marks it over. Returns who to tell; `None` when it was over already.
+    pub fn end(&mut self, end: End) -> Option<Wakers> {
+        if self.ended.is_some() {
+            return None;
+        }
+        self.ended = Some(end);
+        Some(self.attachments.each_mut().map(|place| place.as_mut().and_then(|a| a.waker.take())))
+    }
+
+    /// Whether a publication is for this session: addressed to it, or to a channel it subscribed to in time.
+    pub fn wants(&self, own: ClientId, publication: &Publication, echo: bool) -> bool {
+        let draft = &publication.draft;
+        match draft.to {
+            Some(to) => to == own,
+            None if !echo && draft.publisher == Some(own) => false,
+            None => self
+                .subscriptions
+                .iter()
+                .any(|s| publication.seq > s.since && Pattern::of_valid(&s.pattern).matches(draft.channel())),
+        }
+    }
+
+    /// What the next delivery of at most `max_bytes` should hold. Only the newest attachment gets anything.
+    pub fn next(&mut self, epoch: u64, max_bytes: usize) -> Next {
+        if !self.is_current(epoch) {
+            return Next::Nothing;
+        }
+        if !self.queue.is_empty() {
+            return Next::Queued(self.drain(max_bytes));
+        }
+        match self.lag {
+            Some(Lag { after, to }) => Next::FromLog { after, to },
+            None => Next::Nothing,
+        }
+    }
+
+    /// Tells what a reading of the log gave: everything up to `through` was looked at. Returns whether it counts; it
+    /// does not when another attachment or an older position took over meanwhile.
+    pub fn caught_up(&mut self, epoch: u64, after: Seq, through: Seq) -> bool {
+        let current = self.is_current(epoch);
+        match &mut self.lag {
+            Some(lag) if current && lag.after == after => {
+                let to = lag.to;
+                lag.after = through;
+                if lag.after >= lag.to {
+                    self.lag = None;
+                }
+                // Not beyond what the lane has shown this session: the rest is still to be queued.
+                self.handed = self.handed.max(through.min(to));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn push(&mut self, publication: &Arc<Publication>, limits: QueueLimits) {
+        if let Some(lag) = &mut self.lag {
+            lag.to = publication.seq;
+            return;
+        }
+        let bytes = self.queue_bytes + publication.weight();
+        if self.queue.len() >= limits.messages || (bytes > limits.bytes && !self.queue.is_empty()) {
+            self.fall_behind(publication.seq);
+            return;
+        }
+        self.queue_bytes = bytes;
+        self.queue.push_back(Arc::clone(publication));
+    }
+
+    /// Gives the queue up: what it held is in the log and is read from there when the client comes.
+    fn fall_behind(&mut self, to: Seq) {
+        let after = self.queue.front().map_or(to, |first| first.seq) - 1;
+        self.queue = VecDeque::new();
+        self.queue_bytes = 0;
+        self.lag = Some(Lag { after, to });
+    }
+
+    /// From now on messages leave only with connect replies, and stay until the client says that they arrived.
+    pub fn begin_acks(&mut self, acked: Seq) {
+        self.acked = Some(acked);
+    }
+
+    /// Up to where the client says that everything arrived; `None` when it does not say.
+    pub fn acked(&self) -> Option<Seq> {
+        self.acked
+    }
+
+    /// The client says that everything up to `position` has arrived; a position that was never sent says nothing.
+    /// What was sent after the newest such position is sent again.
+    pub fn acknowledge(&mut self, position: Option<Seq>) {
+        let Some(before) = self.acked else { return };
+        let acked = position.filter(|p| *p <= self.handed).map_or(before, |p| p.max(before));
+        self.acked = Some(acked);
+        if acked < self.handed {
+            self.rewind(acked);
+        } else {
+            // What came back from a failed write had arrived after all.
+            self.queue.retain(|p| p.seq > acked);
+            self.queue_bytes = self.queue.iter().map(|p| p.weight()).sum();
+        }
+    }
+
+    /// Goes back to a position the client names: everything after it is handed out again, from the log.
+    pub fn rewind(&mut self, position: Seq) {
+        if position < self.handed {
+            self.queue = VecDeque::new();
+            self.queue_bytes = 0;
+            self.handed = position;
+            self.lag = Some(Lag { after: position, to: self.seen });
+        }
+    }
+
+    /// Begins as one who fell behind: whatever arrives is read from the log, from the cursor on.
+    pub fn start_behind(&mut self) {
+        self.lag = Some(Lag { after: self.handed, to: self.handed });
+    }
+
+    /// Has everything up to `to` that was not handed out yet read from the log.
+    pub fn read_from_log(&mut self, to: Seq) {
+        self.seen = self.seen.max(to);
+        if let Some(lag) = &mut self.lag {
+            lag.to = lag.to.max(to);
+        } else if to > self.handed {
+            let after = self.queue.front().map_or(self.handed, |first| first.seq - 1);
+            self.queue = VecDeque::new();
+            self.queue_bytes = 0;
+            self.lag = Some(Lag { after, to });
+        }
+    }
+
+    fn drain(&mut self, max_bytes: usize) -> Vec<Arc<Publication>> {
+        let all = self.queue_bytes <= max_bytes;
+        let count = if all { self.queue.len() } else { self.fitting(max_bytes) };
+        let taken: Vec<_> = self.queue.drain(..count).collect();
+        self.queue_bytes = if all { 0 } else { self.queue.iter().map(|p| p.weight()).sum() };
+        if self.queue.is_empty() && self.queue.capacity() > IDLE_QUEUE_CAPACITY {
+            self.queue = VecDeque::new();
+        }
+        self.handed = self.handed.max(taken.last().map_or(0, |p| p.seq));
+        taken
+    }
+
+    /// How many from the head fit; at least one, so that a large message is not stuck.
+    fn fitting(&self, max_bytes: usize) -> usize {
+        let mut bytes = 0;
+        let fits = self.queue.iter().take_while(|p| {
+            bytes += p.weight();
+            bytes <= max_bytes
+        });
+        fits.count().max(1)
+    }
+
+    pub(super) fn wake(&mut self) -> Option<Waker> {
+        self.attachments[Place::Delivery as usize].as_mut().and_then(|a| a.waker.take())
+    }
+}
+
+/// Slots an empty queue may keep; a burst should not cost an idle session memory for ever.
+const IDLE_QUEUE_CAPACITY: usize = 16;
