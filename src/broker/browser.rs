@@ -7,16 +7,47 @@ use crate::bayeux::ClientId;
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 
+/// Shards, so that polls of different browsers seldom meet on one lock.
+const SHARDS: usize = 32;
+
 /// Held polls by browser cookie.
 #[derive(Clone, Default)]
-pub struct Browsers(Arc<Mutex<HashMap<Arc<str>, Vec<ClientId>>>>);
+pub struct Browsers(Arc<[Mutex<HashMap<Arc<str>, Held>>; SHARDS]>);
 
-/// How many other sessions hold a poll.
-fn others(held: &[ClientId], session: ClientId) -> usize {
-    let mut others: Vec<_> = held.iter().filter(|s| **s != session).collect();
-    others.sort_unstable();
-    others.dedup();
-    others.len()
+/// The sessions of one browser that hold a poll. Nearly always it is one, and then nothing is allocated.
+#[derive(Default)]
+struct Held {
+    first: Option<ClientId>,
+    more: Vec<ClientId>,
+}
+
+impl Held {
+    fn count(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    /// How many other sessions hold a poll.
+    fn others(&self, session: ClientId) -> usize {
+        let mut others: Vec<_> = self.first.iter().chain(&self.more).filter(|s| **s != session).collect();
+        others.sort_unstable();
+        others.dedup();
+        others.len()
+    }
+
+    fn add(&mut self, session: ClientId) {
+        match self.first {
+            None => self.first = Some(session),
+            Some(_) => self.more.push(session),
+        }
+    }
+
+    fn remove(&mut self, session: ClientId) {
+        if self.first == Some(session) {
+            self.first = self.more.pop();
+        } else if let Some(place) = self.more.iter().position(|s| *s == session) {
+            self.more.swap_remove(place);
+        }
+    }
 }
 
 /// One held poll of a browser; gives its place back when dropped.
@@ -27,32 +58,42 @@ pub struct HeldPoll {
 }
 
 impl Browsers {
+    fn shard(&self, browser: &str) -> &Mutex<HashMap<Arc<str>, Held>> {
+        // Cookies of ours end in random digits.
+        let tail = browser.bytes().rev().take(2).fold(0, |sum, b| sum * 31 + usize::from(b));
+        &self.0[tail % SHARDS]
+    }
+
     /// Takes a place for a held poll of a session; `None` when `limit` other sessions of the browser hold one already.
     /// A session that replaces its own poll needs no second place.
     pub fn hold(&self, browser: &Arc<str>, session: ClientId, limit: usize) -> Option<HeldPoll> {
-        let mut browsers = self.0.lock();
-        let held = browsers.entry(Arc::clone(browser)).or_insert_with(|| Vec::with_capacity(1));
+        let mut browsers = self.shard(browser).lock();
+        let held = browsers.entry(Arc::clone(browser)).or_default();
         // Few enough places are taken, whoever took them: nearly always so.
-        if held.len() >= limit && others(held, session) >= limit {
-            if held.is_empty() {
+        if held.count() >= limit && held.others(session) >= limit {
+            if held.count() == 0 {
                 browsers.remove(browser);
             }
             return None;
         }
-        held.push(session);
+        held.add(session);
         Some(HeldPoll { browsers: self.clone(), browser: Arc::clone(browser), session })
+    }
+
+    /// Whether nobody holds anything.
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|shard| shard.lock().is_empty())
     }
 }
 
 impl Drop for HeldPoll {
     fn drop(&mut self) {
-        let mut held = self.browsers.0.lock();
-        let Some(sessions) = held.get_mut(&self.browser) else { return };
-        if let Some(place) = sessions.iter().position(|s| *s == self.session) {
-            sessions.swap_remove(place);
-        }
-        if sessions.is_empty() {
-            held.remove(&self.browser);
+        let mut browsers = self.browsers.shard(&self.browser).lock();
+        let Some(held) = browsers.get_mut(&self.browser) else { return };
+        held.remove(self.session);
+        if held.count() == 0 {
+            browsers.remove(&self.browser);
         }
     }
 }
@@ -75,8 +116,8 @@ mod tests {
         drop(second);
         assert!(hold("b", 3).is_none());
         drop((first, replacing));
-        assert!(browsers.0.lock().is_empty());
+        assert!(browsers.is_empty());
         assert!(browsers.hold(&"b".into(), ClientId::from_bits(1), 0).is_none());
-        assert!(browsers.0.lock().is_empty());
+        assert!(browsers.is_empty());
     }
 }

@@ -115,6 +115,7 @@ impl Acceptor {
             tokio::pin!(serving);
             // A connection that breaks is the peer's affair; what it did not take is put back by `Closed`.
             let ended = tokio::select! {
+                biased;
                 _ = &mut serving => true,
                 _ = stopping.wait_for(|stopping| *stopping) => false,
             };

@@ -35,7 +35,25 @@ struct Inner {
 struct Pending {
     /// Bytes that must have been written for everything noted so far to be out.
     expected: u64,
-    deliveries: VecDeque<(u64, Undelivered)>,
+    /// The oldest, apart from the rest: polls never have more than one, and then nothing is allocated.
+    oldest: Option<(u64, Undelivered)>,
+    later: VecDeque<(u64, Undelivered)>,
+}
+
+impl Pending {
+    fn push(&mut self, due: u64, undelivered: Undelivered) {
+        if self.oldest.is_none() {
+            self.oldest = Some((due, undelivered));
+        } else {
+            self.later.push_back((due, undelivered));
+        }
+    }
+
+    fn settle(&mut self, written: u64) {
+        while self.oldest.take_if(|(due, _)| *due <= written).is_some() {
+            self.oldest = self.later.pop_front();
+        }
+    }
 }
 
 /// A delivery that may still come back.
@@ -90,22 +108,21 @@ impl Connection {
         let written = self.settle(&mut pending);
         pending.expected = pending.expected.max(written) + bytes as u64;
         let due = pending.expected;
-        pending.deliveries.push_back((due, undelivered));
+        pending.push(due, undelivered);
     }
 
     /// A new request on the connection: what was answered before has arrived.
     pub(super) fn next_request(&self) {
         let mut pending = self.0.pending.lock();
-        if !pending.deliveries.is_empty() {
-            *pending = Pending::default();
-        }
+        pending.oldest = None;
+        pending.later.clear();
     }
 
     /// The connection is over: what it did not write goes back.
     pub fn closed(&self) {
         let mut pending = self.0.pending.lock();
         self.settle(&mut pending);
-        let lost: Vec<_> = pending.deliveries.drain(..).collect();
+        let lost: Vec<_> = pending.oldest.take().into_iter().chain(std::mem::take(&mut pending.later)).collect();
         drop(pending);
         // Newest first, as each goes to the head.
         let broker = &self.0.transport.exchange().broker;
@@ -114,9 +131,7 @@ impl Connection {
 
     fn settle(&self, pending: &mut Pending) -> u64 {
         let written = self.0.written.load(Ordering::Relaxed);
-        while pending.deliveries.front().is_some_and(|(due, _)| *due <= written) {
-            pending.deliveries.pop_front();
-        }
+        pending.settle(written);
         written
     }
 }

@@ -65,7 +65,7 @@ where
     B: HttpBody<Data = Bytes> + Send + Unpin,
 {
     let transport = connection.transport();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let verdict = transport.origins().judge(&parts.method, &parts.headers);
     if parts.method == Method::OPTIONS {
         let mut response = Response::new(AnswerBody::Stream(Body::empty()));
@@ -77,34 +77,34 @@ where
     if verdict == Verdict::Denied {
         return (verdict, response::refused(BadRequest(ProtocolError::OriginDenied)).into());
     }
-    let accepted = route(&connection, parts, body).await;
+    let accepted = route(&connection, &mut parts, body).await;
     (verdict, accepted)
 }
 
-async fn route<B>(connection: &Connection, mut parts: Parts, body: B) -> Accepted
+async fn route<B>(connection: &Connection, parts: &mut Parts, body: B) -> Accepted
 where
     B: HttpBody<Data = Bytes> + Send + Unpin,
 {
     let transport = connection.transport();
     let offers = |kind| transport.exchange().broker.connection_types().contains(&kind);
     if parts.method == Method::POST && (offers(ConnectionType::LongPolling) || offers(ConnectionType::WebSocket)) {
-        return long_poll(connection, &parts, body).await;
+        return long_poll(connection, parts, body).await;
     }
     if parts.method != Method::GET {
         return not_allowed().into();
     }
-    if is_websocket(&parts) && offers(ConnectionType::WebSocket) {
-        return transport.clone().upgrade(connection, &mut parts).into();
+    if is_websocket(parts) && offers(ConnectionType::WebSocket) {
+        return transport.clone().upgrade(connection, parts).into();
     }
-    let query = Query::of(&parts);
+    let query = Query::of(parts);
     if query.iframe.is_some() && offers(ConnectionType::Iframe) {
-        return transport.iframe(connection, &parts, query.iframe.unwrap_or_default()).into();
+        return transport.iframe(connection, parts, query.iframe.unwrap_or_default()).into();
     }
-    if accepts_events(&parts) && offers(ConnectionType::EventSource) {
-        return transport.event_source(connection, &parts).into();
+    if accepts_events(parts) && offers(ConnectionType::EventSource) {
+        return transport.event_source(connection, parts).into();
     }
     if offers(ConnectionType::CallbackPolling) {
-        return callback_poll(connection, &parts, query).await;
+        return callback_poll(connection, parts, query).await;
     }
     not_allowed().into()
 }

@@ -171,6 +171,8 @@ export class Session extends Emitter {
     // Only a connect that was held says that things are stable; until then the back-off keeps growing.
     if (!first) this.#failures = 0;
     this.#refusal = undefined;
+    // Without acknowledgement, what was on its way when the link broke is lost, unless it is asked for again.
+    if (first && resumed && this.#ack == null && this._replay) this._feeds._askAll();
     this.#established();
     if (this.#state != "connected") this.#enter("connected", undefined, resumed);
     if (this.#advice.interval) await this.#sleep(this.#advice.interval);
@@ -266,6 +268,8 @@ export class Session extends Emitter {
   /** @internal Sends as soon as there is a session; what is asked for in one go of the program travels together. */
   async _request(message: Message, details: Details): Promise<Message> {
     if (!this.#run) throw new BayeuxError("not connected");
+    // What cannot be written must fail here, not the link later.
+    JSON.stringify(message);
     queueMicrotask(() => this.#flush());
     return this.#outbox._request(message, details);
   }

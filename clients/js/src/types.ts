@@ -54,11 +54,16 @@ export type Subscribed<M, C extends string> = string extends keyof M
 /** `C` itself when the map knows it, `never` (a compile error at the call) otherwise. */
 export type Known<C extends string, Payload> = [Payload] extends [never] ? never : C;
 
+/** `Then` when nothing is known about `S`, because no map was given. */
+type IfAny<S, Then, Else> = 0 extends 1 & S ? Then : Else;
+
 /** What the service `K` of the map `S` is asked with. */
-export type Question<S, K extends keyof S> = S[K] extends (data: infer D) => unknown ? D : never;
+export type Question<S, K extends keyof S> = IfAny<S, any, Asked<S[K]>>;
+type Asked<F> = F extends (data: infer D) => unknown ? D : never;
 
 /** What it answers. */
-export type Answer<S, K extends keyof S> = S[K] extends (data: any) => infer R ? Awaited<R> : never;
+export type Answer<S, K extends keyof S> = IfAny<S, any, Answered<S[K]>>;
+type Answered<F> = F extends (data: any) => infer R ? Awaited<R> : never;
 
 /**
  * `disconnected`: nothing runs. `connecting`: on the way to the first success.

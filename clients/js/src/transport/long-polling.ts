@@ -64,7 +64,7 @@ export const longPolling = (options: LongPollingOptions = {}): Transport => {
           });
           jar.keep(response.headers);
           const { status, statusText } = response;
-          if (status > 499) throw status + " " + statusText;
+          if (status > 499) throw status + "::" + statusText;
           const replies: Message[] = await response.json().catch(() => []);
           if (status > 299) {
             // Refused as a whole: every message of the request gets the server's word, or the status.

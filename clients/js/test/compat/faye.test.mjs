@@ -112,13 +112,13 @@ const applications = {
     client.bind("transport:up", function () { story.push("up " + this.name); }, { name: "mine" });
     await client.subscribe("/back", (data) => story.push(data));
     await client.publish("/back", "before");
-    await until(() => story.includes("before"));
+    await until(() => story.includes("before") && story.includes("up mine"));
     await server.kill();
     await until(() => story.includes("down"));
     const published = client.publish("/other", "during");
     await server.start();
     await published;
-    await until(() => story.filter((line) => line == "up mine").length > 1).catch((e) => { console.log(story, client._core, client); throw e; });
+    await until(() => story.filter((line) => line == "up mine").length == 2);
     // Published until heard: the subscription is renewed at some time after the server is back.
     for (let n = 0; !story.includes("after"); n++) {
       await client.publish("/back", "after");

@@ -64,7 +64,7 @@ export class Server {
   async start() {
     const { command, listens } = KINDS[this.kind];
     const [file, ...args] = [...command, listens ? `127.0.0.1:${this.port}` : this.port];
-    this.#process = spawn(file, args.map(String), { stdio: ["ignore", "ignore", "inherit"] });
+    this.#process = spawn(file, args.map(String), { stdio: ["ignore", "ignore", process.env.VERBOSE ? "inherit" : "ignore"] });
     await accepts(this.url);
   }
 

@@ -188,6 +188,17 @@ describe("publishing", () => {
     await client.disconnect();
   });
 
+  it("fails what cannot be written, and nothing else", async () => {
+    const { client } = await connected();
+    const circle = {};
+    circle.circle = circle;
+    const bad = failure(client.publish("/a", circle));
+    await client.publish("/a", "fine");
+    assert.equal((await bad).name, "TypeError");
+    assert.equal((await failure(client.call("echo", 1n))).name, "TypeError");
+    await client.disconnect();
+  });
+
   it("leaves no listener on a long-lived signal", async () => {
     const { client } = await connected();
     const { signal } = new AbortController();

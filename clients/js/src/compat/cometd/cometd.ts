@@ -8,6 +8,9 @@ import { resolve } from "./listeners.js";
 import type { Bytes, Callback, Message, SubscriptionHandle } from "./types.js";
 import { Z85 } from "./z85.js";
 
+/** Fields for the message itself. */
+type Props = Record<string, unknown> | undefined;
+
 const VALID_CHANNEL = /^\/[\w !#$()*+\-./@{}~]+$/;
 
 export class CometD extends Conversation {
@@ -60,6 +63,9 @@ export class CometD extends Conversation {
     this._send({ ...values[1], channel, data: values.length ? values[0] : {} }, callback);
   }
 
+  remoteCall(target: string, content: unknown, callback?: Callback): void;
+  remoteCall(target: string, content: unknown, timeout: number | undefined, callback?: Callback): void;
+  remoteCall(target: string, content: unknown, timeout: number | undefined, props: object | undefined, callback?: Callback): void;
   remoteCall(target: string, content: unknown, ...rest: unknown[]): void {
     if (typeof target != "string") throw new Error("Illegal argument type: target must be a string");
     const { values, callback } = trailing([content, ...rest]);
@@ -70,12 +76,19 @@ export class CometD extends Conversation {
     this._send({ ...props, channel, data }, callback, timeout || NEVER);
   }
 
+  publishBinary(channel: string, data: Bytes, last: boolean, callback?: Callback): void;
+  publishBinary(channel: string, data: Bytes, last: boolean, meta: object | undefined, callback?: Callback): void;
+  publishBinary(channel: string, data: Bytes, last: boolean, meta: object | undefined, props: Props, callback?: Callback): void;
   publishBinary(channel: string, ...rest: unknown[]): void {
     const { values, callback } = trailing(rest);
     const [bytes = [], last = true, meta, props] = values;
     this.publish(channel, this._binary(bytes, last, meta), { ...props, ext: { ...props?.ext, binary: {} } }, callback);
   }
 
+  remoteCallBinary(target: string, data: Bytes, last: boolean, callback?: Callback): void;
+  remoteCallBinary(target: string, data: Bytes, last: boolean, meta: object | undefined, callback?: Callback): void;
+  remoteCallBinary(target: string, data: Bytes, last: boolean, meta: object | undefined, timeout: number | undefined, callback?: Callback): void;
+  remoteCallBinary(target: string, data: Bytes, last: boolean, meta: object | undefined, timeout: number | undefined, props: Props, callback?: Callback): void;
   remoteCallBinary(target: string, ...rest: unknown[]): void {
     const { values, callback } = trailing(rest);
     const [bytes = [], last = true, meta, timeout, props] = values;

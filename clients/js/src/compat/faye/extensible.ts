@@ -6,11 +6,11 @@ import type { Link, Transport } from "../../transport/transport.js";
 import type { Message } from "../../types.js";
 
 type Done = (message: Message | null) => void;
-type Stage = ((message: Message, done: Done) => void) | ((message: Message, request: unknown, done: Done) => void);
 
+/** A stage may also be written with three parameters, the second of which is always null here: a server's request. */
 export interface Extension {
-  incoming?: Stage;
-  outgoing?: Stage;
+  incoming?(message: Message, callback: Done, ...rest: any[]): void;
+  outgoing?(message: Message, callback: Done, ...rest: any[]): void;
   added?(client: unknown): void;
   removed?(client: unknown): void;
 }

@@ -1,0 +1,155 @@
+/* The client in Chromium: as one file, as modules, in a worker; kills and restarts of the server among it. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { launch, openPage, servePages } from "../support/browser.mjs";
+import { until as untilHere } from "../support/fake.mjs";
+import { KINDS, Server } from "../support/servers.mjs";
+
+let browser, pages;
+before(async () => {
+  [browser, pages] = await Promise.all([launch(), servePages()]);
+});
+after(async () => {
+  await browser.close();
+  await pages.stop();
+});
+
+/** Makes a client in the page: `window.client`, `window.heard`, `window.states`. */
+const makeClient = (page, type, url = "/bayeux", channel = "/page/*") =>
+  page.evaluate(
+    async ([type, url, channel]) => {
+      const { Client, websocket, longPolling, callbackPolling } = window.bayeux;
+      const make = { websocket, "long-polling": longPolling, "callback-polling": callbackPolling };
+      window.client = new Client(url, { transports: [make[type]()], backoff: 50, backoffMax: 200 });
+      window.heard = [];
+      window.states = [];
+      client.on("state", ({ state }) => states.at(-1) != state && states.push(state));
+      client.subscribe(channel, ({ data }) => heard.push(data));
+      await client.connect();
+    },
+    [type, url, channel],
+  );
+const until = (page, condition) => page.waitForFunction(condition, undefined, { timeout: 15_000 });
+
+for (const [kind, { transports }] of Object.entries(KINDS)) {
+  describe(`${kind} in Chromium`, () => {
+    let server;
+    before(async () => {
+      server = await Server.start(kind);
+      pages.port = server.port;
+    });
+    after(() => server.kill());
+
+    for (const type of transports) {
+      it(`${type}: hears itself, survives a killed server, disconnects`, async () => {
+        const page = await openPage(browser, pages.url, "/dist/browser/bayeux.js");
+        await makeClient(page, type);
+        await page.evaluate(() => client.publish("/page/a", "grüß dich 🎈"));
+        await until(page, () => heard.length == 1);
+        await server.kill();
+        await until(page, () => client.state == "reconnecting");
+        const during = page.evaluate(() => client.publish("/page/other", "during"));
+        await server.start();
+        await during;
+        await until(page, () => client.state == "connected");
+        await page.evaluate(() => client.publish("/page/a", "after"));
+        await until(page, () => heard.includes("after"));
+        assert.deepEqual(await page.evaluate(() => [states, heard[0], client.transport]), [
+          ["connecting", "connected", "reconnecting", "connected"],
+          "grüß dich 🎈",
+          type,
+        ]);
+        await page.evaluate(() => client.disconnect());
+        assert.deepEqual(page.errors, []);
+        await page.close();
+      });
+    }
+
+    it("as modules, iterating, in a page and in a worker", async () => {
+      const page = await openPage(browser, pages.url);
+      const type = transports[0];
+      const run = async (type, url) => {
+        const { Client, websocket, longPolling } = await import("/dist/esm/index.js");
+        const client = new Client(url, { transports: [type == "websocket" ? websocket() : longPolling()] });
+        await client.connect();
+        const subscription = client.subscribe("/module/*");
+        await subscription.ready;
+        for (let n = 0; n < 20; n++) client.publish("/module/x", n);
+        const seen = [];
+        for await (const { data } of subscription) if (seen.push(data) == 20) break;
+        await client.disconnect();
+        return seen;
+      };
+      const expected = Array.from({ length: 20 }, (_, n) => n);
+      // A worker made from text has no address of its own, so the client gets the whole URL.
+      const url = pages.url + "/bayeux";
+      assert.deepEqual(await page.evaluate(`(${run})(${JSON.stringify(type)}, "/bayeux")`), expected);
+      const inWorker = await page.evaluate(
+        ([run, type, url, origin]) =>
+          new Promise((resolve, reject) => {
+            const code = `(${run.replace('"/dist', `"${origin}/dist`)})(${JSON.stringify(type)}, ${JSON.stringify(url)}).then(postMessage)`;
+            const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
+            worker.onmessage = ({ data }) => resolve(data);
+            worker.onerror = ({ message }) => reject(new Error(message));
+          }),
+        [String(run), type, url, pages.url],
+      );
+      assert.deepEqual(inWorker, expected);
+      assert.deepEqual(page.errors, []);
+      await page.close();
+    });
+
+    if (kind != "cometd") {
+      for (const type of [...transports, "callback-polling"]) {
+        it(`${type} from a page of another origin`, async () => {
+          const page = await openPage(browser, pages.url, "/dist/browser/bayeux.js");
+          await makeClient(page, type, server.url);
+          await page.evaluate(() => client.publish("/page/cross", "over there"));
+          await until(page, () => heard.length == 1);
+          await page.evaluate(() => client.disconnect());
+          assert.equal(await page.evaluate(() => document.querySelectorAll("script[src*=jsonp]").length), 0);
+          assert.deepEqual(page.errors, []);
+          await page.close();
+        });
+      }
+    }
+  });
+}
+
+describe("the browser's own events", () => {
+  let server;
+  before(async () => {
+    server = await Server.start("faye");
+    pages.port = server.port;
+  });
+  after(() => server.kill());
+
+  it("being back online ends the wait at once", async () => {
+    const page = await openPage(browser, pages.url, "/dist/browser/bayeux.js");
+    await page.evaluate(async () => {
+      const { Client, longPolling } = window.bayeux;
+      // A wait of an hour: only the event can end it.
+      window.client = new Client("/bayeux", { transports: [longPolling()], backoff: 3_600_000, backoffMax: 3_600_000 });
+      await client.connect();
+    });
+    await page.context().setOffline(true);
+    await page.evaluate(() => client.publish("/a", 1).catch(() => {}));
+    await until(page, () => client.state == "reconnecting");
+    await page.context().setOffline(false);
+    await until(page, () => client.state == "connected");
+    await page.evaluate(() => client.disconnect());
+    await page.close();
+  });
+
+  it("a page that goes away can still say goodbye", async () => {
+    const leaving = await openPage(browser, pages.url, "/dist/browser/bayeux.js");
+    await makeClient(leaving, "long-polling");
+    const clientId = await leaving.evaluate(() => {
+      addEventListener("pagehide", () => client.disconnect());
+      return client.clientId;
+    });
+    await leaving.goto("about:blank");
+    await untilHere(() => pages.posted.some((body) => body.includes("/meta/disconnect") && body.includes(clientId)));
+    await leaving.close();
+  });
+});
