@@ -12,7 +12,9 @@ const SHARDS: usize = 32;
 
 /// Held polls by browser cookie.
 #[derive(Clone, Default)]
-pub struct Browsers(Arc<[Mutex<HashMap<Arc<str>, Held>>; SHARDS]>);
+pub struct Browsers(Arc<[Shard; SHARDS]>);
+
+type Shard = Mutex<HashMap<Arc<str>, Held>>;
 
 /// The sessions of one browser that hold a poll. Nearly always it is one, and then nothing is allocated.
 #[derive(Default)]
@@ -58,7 +60,7 @@ pub struct HeldPoll {
 }
 
 impl Browsers {
-    fn shard(&self, browser: &str) -> &Mutex<HashMap<Arc<str>, Held>> {
+    fn shard(&self, browser: &str) -> &Shard {
         // Cookies of ours end in random digits.
         let tail = browser.bytes().rev().take(2).fold(0, |sum, b| sum * 31 + usize::from(b));
         &self.0[tail % SHARDS]

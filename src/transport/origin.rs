@@ -67,7 +67,7 @@ impl OriginPolicy {
 impl Verdict {
     /// Adds what the answer must say about origins.
     pub fn apply(&self, headers: &mut HeaderMap) {
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
         match self {
             Self::Own | Self::Denied => {}
             Self::Anonymous => {

@@ -18,9 +18,6 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json;charset
 /// The type of callback-polling answers.
 pub const SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript;charset=UTF-8");
 
-/// Headers of a usual answer, those that hyper adds included.
-const USUAL_HEADERS: usize = 8;
-
 /// A whole answer.
 pub fn whole(
     status: StatusCode,
@@ -30,7 +27,6 @@ pub fn whole(
 ) -> Answer {
     let mut response = Response::new(AnswerBody::Whole(ReplyBody::new(bytes, undelivered)));
     *response.status_mut() = status;
-    response.headers_mut().reserve(USUAL_HEADERS);
     guard(response.headers_mut(), kind);
     response
 }

@@ -5,6 +5,7 @@
  */
 import { matches } from "./channel.js";
 import type { BayeuxError } from "./error.js";
+import { isStale } from "./outbox.js";
 import type { Session } from "./session.js";
 import type { Subscription } from "./subscription.js";
 import type { Delivery } from "./types.js";
@@ -19,26 +20,9 @@ interface Feed {
 /** An unsubscribe that got lost only costs traffic, so it is not repeated for ever. */
 const UNSUBSCRIBE_ATTEMPTS = 3;
 
-/** From where the server must replay so that no subscription misses anything; infinite when there is nothing to replay. */
-const position = ({ _subscriptions }: Feed): number =>
-  Math.min(...[..._subscriptions].map(({ _last, _from }) => _last ?? _from).filter((at) => at != -1));
-
-/**
- * Is this message news to the subscription? Also moves its place in the stream.
- * @param id the message's position, when the server tells
- * @param global that position is one in the server's one log, not within a channel
- */
-const advance = (subscription: Subscription, hit: boolean, id: number | undefined, global: boolean): boolean => {
-  const { _last, _from, _confirmed } = subscription;
-  if (id == null) return hit;
-  const news = !(_confirmed && id <= _last!);
-  // A live subscription that got nothing up to here need not ask again from before here.
-  // One that waits for a replay must: its messages come from before this place.
-  if (news && (hit || (global && _confirmed && (_last != null || _from == -1)))) subscription._last = id;
-  return hit && news;
-};
-
 export class Feeds {
+  /** Newest position seen, when positions are places in one log of the server. */
+  _last: number | undefined;
   #feeds = new Map<string, Feed>();
 
   constructor(private readonly _session: Session) {}
@@ -49,6 +33,7 @@ export class Feeds {
     if (!feed) this.#feeds.set(channel, (feed = { _subscriptions: new Set(), _asks: 0 }));
     const others = [...feed._subscriptions];
     feed._subscriptions.add(subscription);
+    subscription._rewinds = !!others[0];
     // Whoever only wants what comes from now on shares the subscription that is there, or on its way.
     if (!others[0] || _from != -1) this.#ask(channel, feed);
     else if (others.some(({ _confirmed }) => _confirmed)) subscription._confirm();
@@ -71,13 +56,14 @@ export class Feeds {
   _deliver(message: Delivery): void {
     const { channel, data, ext } = message;
     const global: number | undefined = ext?.replay?.id;
+    // Not Math.max: undefined counts as less than everything.
+    if (!(global! <= this._last!)) this._last = global ?? this._last;
     for (const [pattern, { _subscriptions }] of [...this.#feeds]) {
-      const hit = matches(pattern, channel);
+      if (!matches(pattern, channel)) continue;
       for (const subscription of [..._subscriptions]) {
-        // The second form is Salesforce's, which counts within one channel.
-        if (!advance(subscription, hit, global ?? data?.event?.replayId, global != null)) continue;
         try {
-          subscription._push(message);
+          // The second form is Salesforce's, which counts within one channel.
+          if (subscription._advance(global ?? data?.event?.replayId)) subscription._push(message);
         } catch (error) {
           this._session._emit("error", { error, channel });
         }
@@ -102,8 +88,10 @@ export class Feeds {
           _attempts: Infinity,
           ...order,
           _prepare: (message) => {
-            const from = position(feed);
-            if (this._session._replay && from < Infinity) message.ext = { ...message.ext, replay: { [pattern]: from } };
+            const from = this.#position(feed);
+            if (!this._session._replay || from == Infinity) return;
+            message.ext = { ...message.ext, replay: { [pattern]: from } };
+            for (const subscription of feed._subscriptions) subscription._restart(subscription._position(this._last));
           },
         },
       )
@@ -115,20 +103,22 @@ export class Feeds {
           }
         },
         (error: BayeuxError) => {
-          // Without a reply it was the end of the client, whose next start asks again.
-          if (error.reply && this.#feeds.get(pattern) == feed) this.#refused(pattern, feed, error);
+          // Without a reply it was the end of the client, and a stale session has a successor: that one asks again.
+          if (error.reply && !isStale(error) && this.#feeds.get(pattern) == feed) this.#refused(pattern, feed, error);
         },
       );
+  }
+
+  /** From where the server must replay so that no subscription misses anything; infinite when there is nothing to replay. */
+  #position({ _subscriptions }: Feed): number {
+    return Math.min(...[..._subscriptions].map((subscription) => subscription._position(this._last)).filter((at) => at != -1));
   }
 
   #refused(pattern: string, feed: Feed, error: BayeuxError): void {
     if (error.code == 400 && /replayId/.test(error.text)) {
       // The server has forgotten that position: say so, and take all it still has.
-      this._session._emit("gap", { channel: pattern, since: position(feed), detail: error });
-      for (const subscription of feed._subscriptions) {
-        subscription._last = undefined;
-        subscription._from = -2;
-      }
+      this._session._emit("gap", { channel: pattern, since: this.#position(feed), detail: error });
+      for (const subscription of feed._subscriptions) subscription._restart(-2);
       return this.#ask(pattern, feed);
     }
     this.#feeds.delete(pattern);

@@ -10,8 +10,8 @@ import type { Message } from "./types.js";
 
 interface Task extends Details {
   _message: Message;
-  /** Refused this often because the session was gone. */
-  _refused: number;
+  /** Refused once because the session was gone. */
+  _again?: boolean;
   /** The reply to a call has come, its answer has not. */
   _accepted?: boolean;
   _timer?: ReturnType<typeof setTimeout>;
@@ -32,8 +32,6 @@ export interface Details {
   _signal?: AbortSignal;
 }
 
-/** A message whose session keeps disappearing under it is refused for good after this many sessions. */
-const MAX_REFUSED = 5;
 /** Servers bound the messages of one request. */
 const MAX_BATCH = 100;
 
@@ -129,8 +127,9 @@ export class Outbox {
 
   #refused(task: Task, reply: Message): void {
     const error = new BayeuxError(reply.error ?? "refused", reply);
-    if (task == this.#turn || !isStale(error) || task._refused++ == MAX_REFUSED) return task._reject(error);
+    if (task == this.#turn || !isStale(error) || task._again) return task._reject(error);
     // Not accepted, so it is safe to write again in the next session; the pending connect learns that one is needed.
+    task._again = true;
     task._attempts++;
     this.#queue.push(task);
     if (this.#turn) {
@@ -141,7 +140,7 @@ export class Outbox {
 
   #task(message: Message, details: Details, resolve: Task["_resolve"], reject: Task["_reject"]): Task {
     const id = ++this.#lastId;
-    return { _order: id, ...details, _message: { ...message, id: "" + id }, _refused: 0, _resolve: resolve, _reject: reject };
+    return { _order: id, ...details, _message: { ...message, id: "" + id }, _resolve: resolve, _reject: reject };
   }
 
   #write(link: Link, tasks: Task[], hold = 0): void {

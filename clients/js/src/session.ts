@@ -171,8 +171,6 @@ export class Session extends Emitter {
     // Only a connect that was held says that things are stable; until then the back-off keeps growing.
     if (!first) this.#failures = 0;
     this.#refusal = undefined;
-    // Without acknowledgement, what was on its way when the link broke is lost, unless it is asked for again.
-    if (first && resumed && this.#ack == null && this._replay) this._feeds._askAll();
     this.#established();
     if (this.#state != "connected") this.#enter("connected", undefined, resumed);
     if (this.#advice.interval) await this.#sleep(this.#advice.interval);
@@ -201,6 +199,8 @@ export class Session extends Emitter {
       if (this.#failures) pause += this.#jitter(this.#failures);
     } else {
       this.#drop(error);
+      // Without acknowledgement, what was on its way is lost to this session; a new one can replay it.
+      if (this.#ack == null && this._feeds._last) this.#outbox._clientId = undefined;
       if (!this.#ready) this.#current = (this.#current + 1) % count;
       // An untried candidate gets its chance at once; when all have failed it is time to wait.
       if (this.#failures % count == 0) pause += this.#jitter(this.#failures / count);

@@ -12,11 +12,15 @@ export type Callback<T = any> = (message: Delivery<T>) => void;
 export class Subscription<T = any> implements AsyncIterable<Delivery<T>> {
   /** Resolves when the server has accepted the subscription, rejects when it has refused it. */
   readonly ready: Promise<void>;
-  /** @internal Position of the newest message seen, or known not to concern this subscription. */
+  /** @internal Position of the newest message seen. */
   _last?: number;
-  /** @internal Where the server shall begin while `_last` is not known. */
+  /** @internal Where the server was asked to begin; -1: now. Counts while `_last` is not known. */
   _from: number;
-  /** @internal The server has accepted it: from now on positions only grow. */
+  /** @internal Whatever was to be replayed has begun to come, so others' messages tell how far this one has come, too. */
+  _settled = false;
+  /** @internal Joined others with a replay of its own, which has not begun. */
+  _rewinds = false;
+  /** @internal The server has accepted it. */
   _confirmed = false;
   /** @internal */
   _confirm!: () => void;
@@ -42,6 +46,7 @@ export class Subscription<T = any> implements AsyncIterable<Delivery<T>> {
     this.ready = new Promise((resolve, reject) => {
       this._confirm = () => {
         this._confirmed = true;
+        this._settled ||= this._from == -1;
         resolve();
       };
       this._end = (error) => {
@@ -66,6 +71,30 @@ export class Subscription<T = any> implements AsyncIterable<Delivery<T>> {
 
   [Symbol.dispose](): void {
     this._end();
+  }
+
+  /** @internal Where a replay must begin so that nothing is missed; -1: nowhere. `last` is the newest position of all. */
+  _position(last: number | undefined): number {
+    return (this._settled ? last : undefined) ?? this._last ?? this._from;
+  }
+
+  /** @internal The server is asked to begin at `from`. */
+  _restart(from: number): void {
+    this._from = from;
+    this._settled = from == -1;
+    this._last = undefined;
+  }
+
+  /** @internal Is a message at this position news? Then this is where the subscription is. */
+  _advance(id: number | undefined): boolean {
+    if (id == null) return true;
+    const seen = id <= (this._last ?? this._from);
+    if (seen && !(this._rewinds && id > this._from)) return false;
+    // A replay goes back once, behind what was on its way when it was asked for.
+    if (seen) this._rewinds = false;
+    this._settled = true;
+    this._last = id;
+    return true;
   }
 
   /** @internal */

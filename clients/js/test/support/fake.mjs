@@ -13,10 +13,10 @@ export const settle = async () => {
 };
 
 /** Turns the event loop until the condition holds; fails when it never does. */
-export const until = async (condition, what = condition) => {
+export const until = async (condition, what = () => condition) => {
   const deadline = performance.now() + PATIENCE;
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`never happened: ${what}`);
+    if (performance.now() > deadline) throw new Error(`never happened: ${what()}`);
     await turn();
   }
 };
