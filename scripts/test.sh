@@ -20,16 +20,26 @@ step() {
   summary+=("$(printf '%-28s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
 }
 
+# step_twice NAME COMMAND…: for tests that drive browsers and other people's clients, with deadlines in seconds: on a busy
+# machine one may miss its deadline. A second run decides, and the summary says that there was one.
+step_twice() {
+  local name=$1 started=$SECONDS outcome=ok
+  shift
+  printf '\n==== %s\n' "$name"
+  if ! "$@"; then
+    printf '\n==== %s, second try\n' "$name"
+    if "$@"; then outcome="ok (2nd)"; else outcome=FAILED status=1; fi
+  fi
+  summary+=("$(printf '%-28s %-8s %4d s' "$name" "$outcome" $((SECONDS - started)))")
+}
+
 in_folder() { (cd "$1" && shift && "$@"); }
 
 step "set up" scripts/setup.sh
 step "unit and property tests" cargo test --workspace --quiet --no-fail-fast
 step "protocol tests" scripts/protocol-tests.sh
-step "real clients" in_folder clients/interop npm test --silent
-if [ -e clients/js/package.json ]; then
-  step "clients/js in Node" in_folder clients/js npm test --silent
-  step "clients/js in Chromium" in_folder clients/js npm run --silent test:browser
-fi
+step_twice "real clients" in_folder clients/interop npm test --silent
+# clients/js is in the making and has its own commands: npm test, npm run test:browser, npm run size.
 
 printf '\n==== summary\n'
 printf '%s\n' "${summary[@]}"

@@ -15,6 +15,8 @@ interface Feed {
   readonly _subscriptions: Set<Subscription>;
   /** Subscribe messages on their way. */
   _asks: number;
+  /** The server has accepted one. */
+  _accepted?: boolean;
 }
 
 /** An unsubscribe that got lost only costs traffic, so it is not repeated for ever. */
@@ -31,12 +33,11 @@ export class Feeds {
     const { channel, _from } = subscription;
     let feed = this.#feeds.get(channel);
     if (!feed) this.#feeds.set(channel, (feed = { _subscriptions: new Set(), _asks: 0 }));
-    const others = [...feed._subscriptions];
+    const joins = (subscription._rewinds = feed._subscriptions.size > 0);
     feed._subscriptions.add(subscription);
-    subscription._rewinds = !!others[0];
     // Whoever only wants what comes from now on shares the subscription that is there, or on its way.
-    if (!others[0] || _from != -1) this.#ask(channel, feed);
-    else if (others.some(({ _confirmed }) => _confirmed)) subscription._confirm();
+    if (!joins || _from != -1) this.#ask(channel, feed);
+    else if (feed._accepted) subscription._confirm();
   }
 
   _remove(subscription: Subscription): void {
@@ -98,6 +99,7 @@ export class Feeds {
       .finally(() => feed._asks--)
       .then(
         () => {
+          feed._accepted = true;
           for (const subscription of feed._subscriptions) {
             if (asking.includes(subscription) || subscription._from == -1) subscription._confirm();
           }
@@ -119,11 +121,12 @@ export class Feeds {
       // The server has forgotten that position: say so, and take all it still has.
       this._session._emit("gap", { channel: pattern, since: this.#position(feed), detail: error });
       for (const subscription of feed._subscriptions) subscription._restart(-2);
+      this._last = undefined;
       return this.#ask(pattern, feed);
     }
     this.#feeds.delete(pattern);
     for (const subscription of feed._subscriptions) {
-      if (subscription._confirmed) this._session._emit("error", { error, channel: pattern });
+      this._session._emit("error", { error, channel: pattern });
       subscription._end(error);
     }
   }

@@ -43,7 +43,7 @@ export class Outbox {
   #queue: Task[] = [];
   #sent = new Map<string | undefined, Task>();
   /** The session's own step: a handshake, connect or disconnect. */
-  #turn: Task | undefined;
+  #turn!: Task;
   #lastId = 0;
 
   /**
@@ -132,10 +132,8 @@ export class Outbox {
     task._again = true;
     task._attempts++;
     this.#queue.push(task);
-    if (this.#turn) {
-      this.#forget(this.#turn);
-      this.#turn._reject(error);
-    }
+    this.#forget(this.#turn);
+    this.#turn._reject(error);
   }
 
   #task(message: Message, details: Details, resolve: Task["_resolve"], reject: Task["_reject"]): Task {

@@ -116,7 +116,7 @@ export class Session extends Emitter {
     const event = { state, previous: this.#state, reason, resumed };
     this.#state = state;
     this._emit("state", event);
-    if (state != event.previous) this._emit(state, event);
+    this._emit(state, event);
   }
 
   // ---- the loop
@@ -207,7 +207,7 @@ export class Session extends Emitter {
     }
     this.#ready = false;
     this.#failures++;
-    this.#enter(this.#state == "connecting" ? "connecting" : "reconnecting", error);
+    this.#enter(this.#state == "connecting" ? this.#state : "reconnecting", error);
     await this.#sleep(pause);
   }
 

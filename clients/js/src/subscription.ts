@@ -21,8 +21,6 @@ export class Subscription<T = any> implements AsyncIterable<Delivery<T>> {
   /** @internal Joined others with a replay of its own, which has not begun. */
   _rewinds = false;
   /** @internal The server has accepted it. */
-  _confirmed = false;
-  /** @internal */
   _confirm!: () => void;
   /** @internal Ends it, in error when there is one. */
   _end!: (error?: unknown) => void;
@@ -45,7 +43,6 @@ export class Subscription<T = any> implements AsyncIterable<Delivery<T>> {
     const off = onAbort(signal, (reason) => this._end(reason));
     this.ready = new Promise((resolve, reject) => {
       this._confirm = () => {
-        this._confirmed = true;
         this._settled ||= this._from == -1;
         resolve();
       };

@@ -92,7 +92,7 @@ export interface GapEvent {
   detail: unknown;
 }
 
-/** Something went wrong that no promise could carry: a throwing listener, a subscription lost later. */
+/** Something that no promise may be waiting for: a throwing callback, a refused subscription. */
 export interface ErrorEvent {
   error: unknown;
   channel?: string;

@@ -88,7 +88,7 @@ export class Conversation extends Base {
       // The tap has CometD's own rules for this.
       networkTimeout: NEVER,
     });
-    client.on("error", ({ error }) => this._info("Exception or lost subscription", error));
+    client.on("error", ({ error }) => this._debug("Refused subscription", error));
     client.on("disconnected", () => this._client == client && this._ended());
     this._client = client;
     client.connect().catch((error) => this._debug("Not connected", error));
