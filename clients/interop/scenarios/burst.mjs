@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 
 export const title = "a burst from two publishers arrives complete and without doubles";
 
-const MESSAGES_EACH = 100;
+const MESSAGES_EACH = 30;
 
 export async function run(world) {
   const channel = world.channel("burst");
