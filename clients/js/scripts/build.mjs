@@ -3,7 +3,7 @@
  * Called by `npm run build`. Never touches src/.
  */
 import { execFileSync } from "node:child_process";
-import { cpSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
@@ -30,6 +30,8 @@ writeFileSync(join(dist, "cjs", "package.json"), '{ "type": "commonjs" }\n');
 
 const typescript = createRequire(import.meta.url).resolve("typescript/package.json");
 execFileSync(process.execPath, [join(dirname(typescript), "bin", "tsc"), "--emitDeclarationOnly"], { cwd: root, stdio: "inherit" });
+// The entries of the browser builds declare nothing.
+for (const file of readdirSync(join(dist, "esm"), { recursive: true })) if (file.endsWith("browser.d.ts")) rmSync(join(dist, "esm", file));
 cpSync(join(dist, "esm"), join(dist, "cjs"), { recursive: true, filter: (file) => !/\.js(\.map)?$/.test(file) });
 
 for (const [name, entry] of [

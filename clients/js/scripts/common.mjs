@@ -7,9 +7,9 @@ import { fileURLToPath } from "node:url";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Every source file, relative to the package. */
+/** Every source file of the modules, relative to the package; the entries of the browser builds are bundled instead. */
 export const sources = readdirSync(join(root, "src"), { recursive: true })
-  .filter((file) => file.endsWith(".ts"))
+  .filter((file) => file.endsWith(".ts") && !file.endsWith("browser.ts"))
   .map((file) => join("src", file));
 
 /**

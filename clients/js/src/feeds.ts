@@ -31,12 +31,13 @@ export class Feeds {
 
   _add(subscription: Subscription): void {
     const { channel, _from } = subscription;
-    let feed = this.#feeds.get(channel);
-    if (!feed) this.#feeds.set(channel, (feed = { _subscriptions: new Set(), _asks: 0 }));
-    const joins = (subscription._rewinds = feed._subscriptions.size > 0);
+    const known = this.#feeds.get(channel);
+    const feed: Feed = known ?? { _subscriptions: new Set(), _asks: 0 };
+    this.#feeds.set(channel, feed);
     feed._subscriptions.add(subscription);
+    subscription._rewinds = !!known;
     // Whoever only wants what comes from now on shares the subscription that is there, or on its way.
-    if (!joins || _from != -1) this.#ask(channel, feed);
+    if (!known || _from != -1) this.#ask(channel, feed);
     else if (feed._accepted) subscription._confirm();
   }
 
@@ -57,8 +58,7 @@ export class Feeds {
   _deliver(message: Delivery): void {
     const { channel, data, ext } = message;
     const global: number | undefined = ext?.replay?.id;
-    // Not Math.max: undefined counts as less than everything.
-    if (!(global! <= this._last!)) this._last = global ?? this._last;
+    if (global! > (this._last ?? 0)) this._last = global;
     for (const [pattern, { _subscriptions }] of [...this.#feeds]) {
       if (!matches(pattern, channel)) continue;
       for (const subscription of [..._subscriptions]) {
@@ -74,8 +74,9 @@ export class Feeds {
 
   /** The client has stopped: iterations end, callbacks wait for the next start. */
   _stop(reason: unknown): void {
-    for (const { _subscriptions } of this.#feeds.values()) {
-      for (const subscription of _subscriptions) if (!subscription._callback) subscription._end(reason);
+    for (const feed of this.#feeds.values()) {
+      feed._accepted = false;
+      for (const subscription of feed._subscriptions) if (!subscription._callback) subscription._end(reason);
     }
   }
 
@@ -105,8 +106,8 @@ export class Feeds {
           }
         },
         (error: BayeuxError) => {
-          // Without a reply it was the end of the client, and a stale session has a successor: that one asks again.
-          if (error.reply && !isStale(error) && this.#feeds.get(pattern) == feed) this.#refused(pattern, feed, error);
+          // Without a reply it was the end of the client, and a stale session has a successor: those ask again.
+          if (error.reply && !isStale(error) && feed._subscriptions.size) this.#refused(pattern, feed, error);
         },
       );
   }

@@ -126,7 +126,7 @@ export class Outbox {
   }
 
   #refused(task: Task, reply: Message): void {
-    const error = new BayeuxError(reply.error ?? "refused", reply);
+    const error = new BayeuxError(reply.error, reply);
     if (task == this.#turn || !isStale(error) || task._again) return task._reject(error);
     // Not accepted, so it is safe to write again in the next session; the pending connect learns that one is needed.
     task._again = true;

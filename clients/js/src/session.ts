@@ -4,16 +4,15 @@
  * Never knows how a transport works and never shows a half-dead link to the application.
  */
 import { onAbort } from "./abort.js";
-import { Emitter } from "./emitter.js";
 import { BayeuxError } from "./error.js";
 import { Feeds } from "./feeds.js";
 import { isStale, Outbox, type Details } from "./outbox.js";
 import type { Link, Transport } from "./transport/transport.js";
-import type { Advice, ClientOptions, Delivery, Message, State } from "./types.js";
+import type { Advice, ClientEvents, ClientOptions, Delivery, Message, State } from "./types.js";
 
 const closedByServer = (reply: Message) => new BayeuxError("closed by the server", reply);
 
-export class Session extends Emitter {
+export class Session {
   /** @internal */
   readonly _options: ClientOptions;
   /** @internal How long a reply may take, in milliseconds. */
@@ -21,6 +20,7 @@ export class Session extends Emitter {
   /** @internal */
   readonly _feeds = new Feeds(this);
 
+  #listeners: { [K in keyof ClientEvents]?: Set<(event: any) => void> } = {};
   #state: State = "disconnected";
   /** Identity of the running loop; a stopped loop sees another one, or none. */
   #run: object | undefined;
@@ -46,7 +46,6 @@ export class Session extends Emitter {
   _replay = false;
 
   constructor(url: string | readonly string[], options: ClientOptions) {
-    super();
     this._options = options;
     this._patience = options.networkTimeout ?? 10_000;
     this.#candidates = [url].flat().flatMap((url) =>
@@ -74,6 +73,35 @@ export class Session extends Emitter {
     return this.#candidates[this.#current]!._url;
   }
 
+  // ---- events
+
+  /** Listens until the returned function is called. */
+  on<K extends keyof ClientEvents>(type: K, listener: (event: ClientEvents[K]) => void): () => void {
+    const listeners = (this.#listeners[type] ??= new Set());
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }
+
+  /** @internal A listener's exception goes to the console, and so does an error that nobody listens for. */
+  _emit<K extends keyof ClientEvents>(type: K, event: ClientEvents[K]): void {
+    const listeners = [...(this.#listeners[type] ?? [])];
+    if (type == "error" && !listeners[0]) console.error(event);
+    for (const listener of listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        console.error(error);
+      }
+    }
+  }
+
+  #enter(state: State, reason?: BayeuxError, resumed?: boolean): void {
+    const event = { state, previous: this.#state, reason, resumed };
+    this.#state = state;
+    this._emit("state", event);
+    this._emit(state, event);
+  }
+
   // ---- start and stop
 
   /** @internal Does nothing when it runs already; cuts a goodbye short. */
@@ -93,7 +121,6 @@ export class Session extends Emitter {
     this.#flush();
     this.#run = undefined;
     this.#enter("disconnecting");
-    this.#wake();
     const off = onAbort(signal, () => this.#end());
     if (this.#ready) await this.#exchange({ channel: "/meta/disconnect" }).catch(() => {});
     off();
@@ -110,13 +137,6 @@ export class Session extends Emitter {
     this._feeds._stop(reason);
     this.#wake();
     this.#enter("disconnected", reason);
-  }
-
-  #enter(state: State, reason?: BayeuxError, resumed?: boolean): void {
-    const event = { state, previous: this.#state, reason, resumed };
-    this.#state = state;
-    this._emit("state", event);
-    this._emit(state, event);
   }
 
   // ---- the loop

@@ -41,7 +41,7 @@ export const websocket = (options: WebSocketOptions = {}): Transport => ({
     };
     // Without a listener, some implementations throw; the close event that follows says the same.
     socket.onerror = () => {};
-    socket.onclose = ({ code, reason }) => fail(`WebSocket closed ${code} ${reason}`);
+    socket.onclose = ({ code, reason }) => fail(`closed ${code} ${reason}`);
     return {
       send: (messages) => void write(JSON.stringify(messages)),
       close() {

@@ -295,19 +295,17 @@ describe("compat/cometd by itself", () => {
     const late = [];
     cometd.addTransportListener("timeout", (messages) => (late.push(messages.map(({ channel }) => channel)), 5000));
     await handshake(cometd);
-    server.freeze();
+    await server.freeze();
     const published = step((done) => cometd.publish("/slow", 1, done));
-    await until(() => late.some((channels) => channels.includes("/slow")));
-    server.thaw();
+    await until(() => late.some((channels) => channels.includes("/slow"))).finally(() => server.thaw());
     assert.equal((await published).successful, true);
   });
 
   it("fails what gets no answer in time", async () => {
     const cometd = await make({ maxNetworkDelay: 50 });
     await handshake(cometd);
-    server.freeze();
-    const { successful, failure } = await step((done) => cometd.publish("/slow", 1, done));
-    server.thaw();
+    await server.freeze();
+    const { successful, failure } = await step((done) => cometd.publish("/slow", 1, done)).finally(() => server.thaw());
     assert.equal(successful, false);
     assert.equal(failure.message.channel, "/slow");
   });

@@ -115,13 +115,15 @@ const applications = {
     await until(() => story.includes("before") && story.includes("up mine"));
     await server.kill();
     await until(() => story.includes("down"));
-    const published = client.publish("/other", "during");
+    // Faye's own client may report that the session was unknown; then it makes a new one.
+    const tried = (publication) => publication.then(() => {}, () => {});
+    const published = tried(client.publish("/other", "during"));
     await server.start();
     await published;
     await until(() => story.filter((line) => line == "up mine").length == 2);
     // Published until heard: the subscription is renewed at some time after the server is back.
     for (let n = 0; !story.includes("after"); n++) {
-      await client.publish("/back", "after");
+      await tried(client.publish("/back", "after"));
       await new Promise((resolve) => setImmediate(resolve));
     }
     await client.disconnect();

@@ -7,6 +7,44 @@ import { failure, record, until } from "../support/fake.mjs";
 import { KINDS, Server } from "../support/servers.mjs";
 
 const make = { websocket: () => websocket({ WebSocket }), "long-polling": () => longPolling() };
+/** Every third answer to a connect is lost on the way, and the connection with it: the server believes it was delivered. */
+const lossy = {
+  "long-polling": () => {
+    let count = 0;
+    return longPolling({
+      fetch: async (url, options) => {
+        const response = await fetch(url, options);
+        if (!options.body.includes("/meta/connect") || ++count % 3) return response;
+        await response.text();
+        throw new TypeError("cut");
+      },
+    });
+  },
+  websocket: () => {
+    let count = 0;
+    return websocket({
+      WebSocket: class {
+        constructor(url) {
+          const socket = (this.socket = new WebSocket(url));
+          socket.onopen = (event) => this.onopen(event);
+          socket.onerror = () => {};
+          socket.onclose = (event) => this.onclose?.(event);
+          socket.onmessage = (event) => {
+            if (event.data.includes("/meta/connect") && ++count % 3 == 0) socket.terminate();
+            else this.onmessage?.(event);
+          };
+        }
+        send(text) {
+          this.socket.send(text);
+        }
+        close() {
+          this.socket.close();
+        }
+      },
+    });
+  },
+};
+
 let serial = 0;
 /** A channel of its own for each test, so that tests cannot hear each other. */
 const fresh = () => `/test/t${++serial}`;
@@ -18,6 +56,7 @@ for (const [kind, { transports, denies, calls, ack }] of Object.entries(KINDS)) 
       const clients = [];
       const open = (options) => {
         const client = new Client(server.url, { transports: [make[type]()], backoff: 50, networkTimeout: 3000, ...options });
+        client.on("error", () => {});
         clients.push(client);
         return client;
       };
@@ -148,10 +187,13 @@ for (const [kind, { transports, denies, calls, ack }] of Object.entries(KINDS)) 
         const heard = [];
         client.subscribe(channel, ({ data }) => heard.push(data));
         await client.connect();
-        server.freeze();
-        assert.equal(await failure(client.publish(channel, "unheard")), "406::timeout");
-        assert.equal(client.state, "reconnecting");
-        server.thaw();
+        await server.freeze();
+        try {
+          assert.equal(await failure(client.publish(channel, "unheard")), "406::timeout");
+          assert.equal(client.state, "reconnecting");
+        } finally {
+          server.thaw();
+        }
         await until(() => client.state == "connected");
         await client.publish(channel, "heard");
         await until(() => heard.includes("heard"));
@@ -179,23 +221,22 @@ for (const [kind, { transports, denies, calls, ack }] of Object.entries(KINDS)) 
       }
 
       if (ack) {
-        it("gets every message once when responses are lost", async () => {
-          // Cuts every third response of a connect on the way: the server believes it was delivered.
-          let count = 0;
-          const lossy = async (url, options) => {
-            const response = await fetch(url, options);
-            if (!options.body.includes("/meta/connect") || ++count % 3) return response;
-            await response.text();
-            throw new TypeError("cut");
-          };
-          const [reader, writer] = [open({ transports: [longPolling({ fetch: lossy })], backoff: 1 }), open()];
+        it("loses no message when answers to connects are lost", async () => {
+          const [reader, writer] = [open({ transports: [lossy[type]()], backoff: 1 }), open()];
           const channel = fresh();
           const heard = [];
-          reader.subscribe(channel, ({ data }) => heard.push(data));
+          let positions = false;
+          reader.subscribe(channel, ({ data, ext }) => {
+            heard.push(data);
+            positions ||= ext?.replay !== undefined;
+          });
           await Promise.all([reader.connect(), writer.connect()]);
           for (let n = 0; n < 30; n++) await writer.publish(channel, n);
-          await until(() => heard.length >= 30);
-          assert.deepEqual(heard, Array.from({ length: 30 }, (_, n) => n));
+          await until(() => heard.includes(29));
+          // Over WebSocket, messages and the reply that acknowledges them may be frames of their own. When only the
+          // second is lost, the first come again; without positions nobody can tell that they are the same.
+          const once = type == "websocket" && !positions ? [...new Set(heard)] : heard;
+          assert.deepEqual(once, Array.from({ length: 30 }, (_, n) => n));
         });
       }
     });

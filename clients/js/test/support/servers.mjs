@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const START_DEADLINE = 10_000;
+/** A server that does not answer for this long, in milliseconds, stands still. */
+const FROZEN_AFTER = 100;
 
 const bayeuxd = [process.env.BAYEUXD_BIN, ...["debug", "release"].map((profile) => here(`../../../../target/${profile}/bayeuxd`))].find(
   (file) => file && existsSync(file),
@@ -21,7 +23,7 @@ export const KINDS = {
   cometd: { command: [process.execPath, here("cometd-server.mjs")], transports: ["long-polling"], denies: true, calls: true, ack: true },
 };
 if (bayeuxd) {
-  KINDS.bayeuxd = { command: [bayeuxd, "serve", "--listen"], listens: true, transports: ["websocket", "long-polling"], crossTransport: true };
+  KINDS.bayeuxd = { command: [bayeuxd, "serve", "--listen"], listens: true, transports: ["websocket", "long-polling"], ack: true };
 } else {
   console.log("# bayeuxd: no binary (set BAYEUXD_BIN or build it); its tests are not run");
 }
@@ -78,9 +80,16 @@ export class Server {
     this.#process = undefined;
   }
 
-  /** Stops it in its tracks: connections stay open and nothing answers. */
-  freeze() {
+  /** Stops it in its tracks: connections stay open and nothing answers. Resolves when that is so. */
+  async freeze() {
     this.#process.kill("SIGSTOP");
+    for (;;) {
+      try {
+        await fetch(this.url, { method: "POST", body: "[]", signal: AbortSignal.timeout(FROZEN_AFTER) });
+      } catch {
+        return;
+      }
+    }
   }
   thaw() {
     this.#process.kill("SIGCONT");
