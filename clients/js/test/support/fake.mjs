@@ -5,7 +5,7 @@
 import { BayeuxError, Client } from "@bayeuxd/client";
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
-const PATIENCE = 5000;
+const PATIENCE = 20_000;
 
 /** Lets everything that is already possible happen. */
 export const settle = async () => {

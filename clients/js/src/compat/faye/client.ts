@@ -3,6 +3,7 @@
  * Applications make one; it connects by itself at the first subscribe or publish.
  */
 import { Client as Core } from "../../client.js";
+import { BayeuxError } from "../../error.js";
 import type { Subscription as CoreSubscription } from "../../subscription.js";
 import { longPolling } from "../../transport/long-polling.js";
 import { websocket } from "../../transport/websocket.js";
@@ -183,6 +184,8 @@ export class Client extends Extensible {
       backoff: retry * 250,
       backoffMax: retry * 2000,
     });
+    // A refused subscription has its errback; what callbacks throw is for the console.
+    core.on("error", ({ error }) => error instanceof BayeuxError || console.error(error));
     core.on("state", ({ state, reason }) => {
       const up = state == "connected" ? true : reason ? false : this._up;
       if (up === this._up) return;
