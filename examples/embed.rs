@@ -4,7 +4,7 @@
 
 use axum::{Router, response::Html, routing::get, serve};
 use bayeuxd::{
-    broker::{Broker, BrokerSettings},
+    broker::{Broker, BrokerSettings, Plugins},
     engine::{MemoryEngine, settings::MemorySettings},
     extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
@@ -32,7 +32,8 @@ socket.onmessage = ({ data }) => JSON.parse(data).forEach((message) => {
 async fn main() -> Result<(), Box<dyn Error>> {
     let settings = TransportSettings::default();
     let engine = Arc::new(MemoryEngine::new(MemorySettings::default(), 1));
-    let broker = Broker::start(BrokerSettings::default(), transport::offered(&settings), engine, extension::all());
+    let plugins = Plugins { extensions: extension::all(), ..Plugins::default() };
+    let broker = Broker::start(BrokerSettings::default(), transport::offered(&settings), engine, plugins);
     let transport = Transport::new(broker.clone(), settings, OriginPolicy::Listed(Vec::new()));
     let app = Router::new().route("/", get(|| async { Html(PAGE) })).merge(transport.router());
 

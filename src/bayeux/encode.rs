@@ -3,7 +3,7 @@
 //! Called by the broker (once per publication) and by the exchange (once per response). Raw JSON from peers is copied
 //! as it is; only names and texts of our own are written, and those go through a JSON writer when they could need it.
 
-use super::{advice::Advice, reply::Reply};
+use super::{advice::Advice, error::ProtocolError, reply::Reply};
 use serde_json::value::RawValue;
 
 /// Writes a publication the way every subscriber receives it: `channel`, `data`, and the `ext` that extensions own, as
@@ -23,6 +23,40 @@ pub fn publication(channel: &str, data: &RawValue, ext: Option<&str>) -> Vec<u8>
     }
     out.extend_from_slice(b"}]");
     out
+}
+
+/// Writes the answer to a service call in the same form, with the call's `id`; a failure says why in `error` and `data`.
+/// Returns the bytes and the length of `data` in them.
+pub fn answer(
+    channel: &str,
+    id: Option<&RawValue>,
+    outcome: &Result<Box<RawValue>, ProtocolError>,
+) -> (Vec<u8>, usize) {
+    let failure;
+    let data = match outcome {
+        Ok(data) => data.get(),
+        Err(error) => {
+            failure = serde_json::json!({ "error": error.to_string() }).to_string();
+            &failure
+        }
+    };
+    let mut out = Vec::with_capacity(channel.len() + data.len() + 128);
+    out.push(b'[');
+    for part in [PUBLICATION_HEAD, channel, PUBLICATION_DATA, data] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    if let Some(id) = id {
+        out.push(b',');
+        field("id", id.get(), &mut out);
+    }
+    out.push(b',');
+    field("successful", if outcome.is_ok() { "true" } else { "false" }, &mut out);
+    if let Err(error) = outcome {
+        out.extend_from_slice(b",\"error\":");
+        string(&error.to_string(), &mut out);
+    }
+    out.extend_from_slice(b"}]");
+    (out, data.len())
 }
 
 /// What precedes the channel in an encoded publication.

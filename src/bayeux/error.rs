@@ -53,6 +53,10 @@ pub enum ProtocolError {
     UnsupportedMediaType,
     /// `429` – too many of these for now.
     RateLimited,
+    /// `502` – the backend that serves the call failed, with the reason.
+    BackendFailed(Cow<'static, str>),
+    /// `503` – whoever decides what is allowed cannot be asked now.
+    PolicyUnavailable,
     /// `503` – the log cannot take or give messages now.
     EngineUnavailable,
     /// `503` – as many sessions are open as allowed.
@@ -89,7 +93,8 @@ impl ProtocolError {
             Self::MessageTooLarge | Self::TooManyMessages | Self::TooManySubscriptions => 413,
             Self::UnsupportedMediaType => 415,
             Self::RateLimited => 429,
-            Self::EngineUnavailable | Self::TooManySessions | Self::ShuttingDown => 503,
+            Self::BackendFailed(_) => 502,
+            Self::PolicyUnavailable | Self::EngineUnavailable | Self::TooManySessions | Self::ShuttingDown => 503,
         }
     }
 
@@ -102,6 +107,7 @@ impl ProtocolError {
             | Self::SubscribeDenied(reason)
             | Self::PublishDenied(reason)
             | Self::Conflict(reason)
+            | Self::BackendFailed(reason)
             | Self::NotAuthenticated(reason) => reason,
             _ => "",
         }
@@ -132,6 +138,8 @@ impl ProtocolError {
             Self::TooManySubscriptions => "too_many_subscriptions",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::RateLimited => "rate_limited",
+            Self::BackendFailed(_) => "backend_failed",
+            Self::PolicyUnavailable => "policy_unavailable",
             Self::EngineUnavailable => "engine_unavailable",
             Self::TooManySessions => "too_many_sessions",
             Self::ShuttingDown => "shutting_down",

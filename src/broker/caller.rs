@@ -1,6 +1,7 @@
 //! Who sent a request, as far as the transport can tell. Built by transports for each request, read by the verbs.
 
-use crate::bayeux::ConnectionType;
+use super::policy::{Asking, Credentials, Identity};
+use crate::bayeux::{ClientId, ConnectionType};
 use std::{net::IpAddr, sync::Arc};
 
 /// The sender of a request.
@@ -14,4 +15,13 @@ pub struct Caller {
     pub transport: ConnectionType,
     /// Whether many requests share its connection (HTTP/2): then tabs need not take turns.
     pub multiplexed: bool,
+    /// The headers it carried that the policy wants to see.
+    pub credentials: Option<Arc<Credentials>>,
+}
+
+impl Caller {
+    /// The caller as somebody who asks the policy.
+    pub(crate) fn asking(&self, who: Arc<Identity>, session: Option<ClientId>) -> Asking {
+        Asking { who, session, peer: self.peer, credentials: self.credentials.clone() }
+    }
 }

@@ -131,6 +131,7 @@ impl Broker {
         if let Some((first, last)) = batch.lost {
             let last = last.min(to);
             self.metrics().drop_messages(DropReason::NotRetained, last + 1 - first);
+            self.tell(session, &super::Happening::Gap(first, last));
             tracing::warn!(session = ?session.id, first, last, "a reader fell behind what the log keeps");
             *gap = Some(gap.map_or((first, last), |(earlier, _)| (earlier, last)));
         }

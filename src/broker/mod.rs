@@ -11,7 +11,10 @@ pub mod hold;
 pub mod index;
 pub mod lane;
 pub mod metrics;
+pub mod observer;
+pub mod policy;
 pub mod record;
+pub mod service;
 pub mod session;
 pub mod settings;
 pub mod stream;
@@ -27,6 +30,9 @@ pub use delivery::Delivery;
 pub use extension::Extension;
 pub use hold::Answered;
 pub use metrics::Metrics;
+pub use observer::{Happening, Observer};
+pub use policy::{Asking, Credentials, Denial, Identity, Policy};
+pub use service::{Call, Services};
 pub use session::Place;
 pub use session::{End, Event, Session};
 pub use settings::BrokerSettings;
@@ -60,7 +66,8 @@ struct Inner {
     settings: BrokerSettings,
     connection_types: Vec<ConnectionType>,
     engine: Arc<dyn Engine>,
-    extensions: Vec<Box<dyn Extension>>,
+    plugins: Plugins,
+    credential_headers: Vec<Arc<str>>,
     sessions: SessionTable,
     lanes: Vec<Lane>,
     browsers: Browsers,
@@ -69,14 +76,37 @@ struct Inner {
     stopping: watch::Sender<bool>,
 }
 
+/// What rooms above bring along.
+pub struct Plugins {
+    /// Bayeux extensions, in the order they take part.
+    pub extensions: Vec<Box<dyn Extension>>,
+    /// Who may do what.
+    pub policy: Arc<dyn Policy>,
+    /// Who serves calls.
+    pub services: Arc<dyn Services>,
+    /// Who hears what happens.
+    pub observers: Vec<Arc<dyn Observer>>,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            extensions: Vec::new(),
+            policy: Arc::new(policy::Open),
+            services: Arc::new(service::NoServices),
+            observers: Vec::new(),
+        }
+    }
+}
+
 impl Broker {
     /// Starts a broker on an engine: its lanes and its sweep run until the runtime ends. Must be called on a tokio
-    /// runtime. `connection_types` are the transports that handshakes offer; `extensions` take part in this order.
+    /// runtime. `connection_types` are the transports that handshakes offer.
     pub fn start(
         settings: BrokerSettings,
         connection_types: Vec<ConnectionType>,
         engine: Arc<dyn Engine>,
-        extensions: Vec<Box<dyn Extension>>,
+        plugins: Plugins,
     ) -> Self {
         let lanes = match settings.lanes {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -87,7 +117,8 @@ impl Broker {
             settings,
             connection_types,
             engine,
-            extensions,
+            credential_headers: plugins.policy.headers(),
+            plugins,
             sessions: SessionTable::default(),
             lanes: (0..lanes).map(|_| Lane::new(newest)).collect(),
             browsers: Browsers::default(),
@@ -174,6 +205,15 @@ impl Broker {
         if self.settings().require_cookie && session.browser != caller.browser {
             return Err(unknown());
         }
+        // Whoever shows credentials must be the one the session was made for.
+        if caller.credentials.is_some() {
+            let who = self.policy().identify(caller.credentials.as_ref(), None).await;
+            let own = session.lock().identity.clone();
+            match who {
+                Ok(who) if who.is_anonymous() || who.is_same_as(&own) => {}
+                _ => return Err(unknown()),
+            }
+        }
         Ok(session)
     }
 
@@ -197,7 +237,28 @@ impl Broker {
     }
 
     pub(crate) fn extensions(&self) -> &[Box<dyn Extension>] {
-        &self.0.extensions
+        &self.0.plugins.extensions
+    }
+
+    pub(crate) fn policy(&self) -> &dyn Policy {
+        &*self.0.plugins.policy
+    }
+
+    pub(crate) fn services(&self) -> &dyn Services {
+        &*self.0.plugins.services
+    }
+
+    /// The request headers that callers must bring along as credentials, in lower case.
+    pub fn credential_headers(&self) -> &[Arc<str>] {
+        &self.0.credential_headers
+    }
+
+    /// Tells the observers.
+    pub(crate) fn tell(&self, session: &Session, what: &Happening) {
+        if !self.0.plugins.observers.is_empty() {
+            let who = session.lock().identity.clone();
+            self.0.plugins.observers.iter().for_each(|o| o.happened(session.id, &who, what));
+        }
     }
 
     pub(crate) fn sessions(&self) -> &SessionTable {
@@ -250,6 +311,7 @@ impl Broker {
         self.sessions().remove(session);
         wakers.into_iter().flatten().for_each(Waker::wake);
         self.count_end(end);
+        self.tell(session, &Happening::SessionRemoved(end));
         if let Err(error) = self.engine().forget(session.id).await {
             tracing::warn!(%error, session = ?session.id, "the record of a session that ended could not be removed");
         }

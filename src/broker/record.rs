@@ -4,6 +4,7 @@
 
 use super::{
     Broker,
+    policy::Identity,
     session::{Session, State, Subscription},
 };
 use crate::{
@@ -26,6 +27,9 @@ pub struct Record {
     /// Whether it acknowledges what it receives.
     #[serde(default)]
     ack: bool,
+    /// Who it belongs to.
+    #[serde(default)]
+    identity: Arc<Identity>,
 }
 
 impl Broker {
@@ -36,6 +40,7 @@ impl Broker {
             subscriptions: state.subscriptions.iter().map(|s| (Arc::clone(&s.pattern), s.since)).collect(),
             browser: session.browser.clone(),
             ack: state.acked().is_some(),
+            identity: Arc::clone(&state.identity),
         };
         match serde_json::to_vec(&record) {
             Ok(bytes) => self.engine().save(session.id, Bytes::from(bytes)),
@@ -67,6 +72,7 @@ impl Broker {
             let mut state = session.lock();
             state.subscriptions =
                 record.subscriptions.into_iter().map(|(pattern, since)| Subscription { pattern, since }).collect();
+            state.identity = record.identity;
             if record.ack {
                 state.begin_acks(acked.unwrap_or(handed));
             }

@@ -14,11 +14,11 @@ fn broker(change: impl FnOnce(&mut BrokerSettings)) -> Broker {
     let mut settings = BrokerSettings { lanes: 2, ..BrokerSettings::default() };
     change(&mut settings);
     let engine = Arc::new(MemoryEngine::new(MemorySettings::default(), 1000));
-    Broker::start(settings, vec![ConnectionType::WebSocket, ConnectionType::LongPolling], engine, Vec::new())
+    Broker::start(settings, vec![ConnectionType::WebSocket, ConnectionType::LongPolling], engine, Plugins::default())
 }
 
 fn caller(transport: ConnectionType) -> Caller {
-    Caller { peer: None, browser: None, transport, multiplexed: false }
+    Caller { peer: None, browser: None, transport, multiplexed: false, credentials: None }
 }
 
 const POLL: ConnectionType = ConnectionType::LongPolling;
@@ -147,7 +147,7 @@ async fn what_the_log_dropped_is_a_gap_and_counted() {
     let mut settings = BrokerSettings { lanes: 1, max_queue: 2, ..BrokerSettings::default() };
     settings.sweep_period = Duration::from_secs(1000);
     let memory = MemorySettings { max_messages: 5, ..MemorySettings::default() };
-    let broker = Broker::start(settings, vec![POLL], Arc::new(MemoryEngine::new(memory, 1000)), Vec::new());
+    let broker = Broker::start(settings, vec![POLL], Arc::new(MemoryEngine::new(memory, 1000)), Plugins::default());
     let session = handshake(&broker).await;
     subscribe(&broker, &session, "/a").await;
     for n in 0..20 {

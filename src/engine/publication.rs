@@ -2,7 +2,7 @@
 //!
 //! Made by the broker as a `Draft`, numbered by the engine, shared by every queue as an `Arc`. Never changed after that.
 
-use crate::bayeux::{ClientId, Seq, encode};
+use crate::bayeux::{ClientId, ProtocolError, Seq, encode};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -28,6 +28,24 @@ impl Draft {
             framed: encode::publication(channel, data, ext).into(),
             channel_len: u32::try_from(channel.len()).unwrap_or(u32::MAX),
             data_len: u32::try_from(data.get().len()).unwrap_or(u32::MAX),
+            publisher: None,
+            to: None,
+            time_ms,
+        }
+    }
+
+    /// The answer to a service call: it carries the call's `id`, and when it failed, why.
+    pub fn answer(
+        channel: &str,
+        id: Option<&RawValue>,
+        outcome: &Result<Box<RawValue>, ProtocolError>,
+        time_ms: u64,
+    ) -> Self {
+        let (framed, data_len) = encode::answer(channel, id, outcome);
+        Self {
+            framed: framed.into(),
+            channel_len: u32::try_from(channel.len()).unwrap_or(u32::MAX),
+            data_len: u32::try_from(data_len).unwrap_or(u32::MAX),
             publisher: None,
             to: None,
             time_ms,

@@ -12,7 +12,7 @@ pub mod watch;
 pub use settings::{LogFormat, LogSettings, ServerSettings};
 
 use crate::{
-    broker::{Broker, BrokerSettings},
+    broker::{Broker, BrokerSettings, Plugins},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
     extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
@@ -51,7 +51,8 @@ pub async fn run(
 ) -> Result<()> {
     let address = listener.local_addr()?;
     let offered = transport::offered(&settings.transport);
-    let broker = Broker::start(settings.broker.clone(), offered, engine(&settings), extension::all());
+    let plugins = Plugins { extensions: extension::all(), ..Plugins::default() };
+    let broker = Broker::start(settings.broker.clone(), offered, engine(&settings), plugins);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
     let site = Site { transport, pages: pages::router(&settings.transport.path) };

@@ -5,12 +5,13 @@
 use super::{connection::Connection, settings::TransportSettings};
 use crate::{
     bayeux::{BadRequest, ConnectionType, ProtocolError},
-    broker::Caller,
+    broker::{Caller, Credentials},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Version, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Longest browser cookie that is taken for one.
@@ -28,7 +29,18 @@ pub fn caller(
         browser: cookie(&parts.headers, &settings.cookie_name).map(Into::into),
         transport,
         multiplexed: parts.version >= Version::HTTP_2,
+        credentials: credentials(connection, &parts.headers),
     }
+}
+
+/// The headers that the policy wants to see; nothing at all in the usual case that there are none.
+fn credentials(connection: &Connection, headers: &HeaderMap) -> Option<Arc<Credentials>> {
+    let wanted = connection.transport().exchange().broker.credential_headers();
+    let found: Vec<_> = wanted
+        .iter()
+        .filter_map(|name| Some((Arc::clone(name), headers.get(&**name)?.to_str().ok()?.to_owned())))
+        .collect();
+    (!found.is_empty()).then(|| Arc::new(Credentials(found)))
 }
 
 /// The value of a cookie; the first one counts.

@@ -10,6 +10,7 @@ mod tests;
 
 pub use state::{Next, State};
 
+use super::policy::Identity;
 use crate::{
     bayeux::{ClientId, Seq},
     engine::Publication,
@@ -93,6 +94,11 @@ impl Session {
     /// A new session that has seen everything up to `now_at`.
     pub fn new(id: ClientId, lane: usize, browser: Option<Arc<str>>, now_at: Seq, deadline: Instant) -> Self {
         Self { id, lane, browser, state: Mutex::new(State::new(now_at, deadline)) }
+    }
+
+    /// Who it belongs to.
+    pub fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.state.lock().identity)
     }
 
     /// The state, for a moment.

@@ -5,7 +5,7 @@
 //! Invariants: a publication is queued at most once (`seen` only grows). While `lag` is set the queue holds only what
 //! lies before it, so order survives. What was not acknowledged is never forgotten, only read again.
 
-use super::{End, Place, QueueLimits, Subscription, Wakers};
+use super::{super::policy::Identity, End, Place, QueueLimits, Subscription, Wakers};
 use crate::{
     bayeux::{Advice, ClientId, ConnectionType, Pattern, Seq},
     engine::Publication,
@@ -25,6 +25,8 @@ pub struct State {
     acked: Option<Seq>,
     pub(super) attachments: [Option<Attachment>; 2],
     epoch: u64,
+    /// Who it belongs to.
+    pub identity: Arc<Identity>,
     /// What it asked for.
     pub subscriptions: Vec<Subscription>,
     /// When it expires unless something happens before.
@@ -82,6 +84,7 @@ impl State {
             acked: None,
             attachments: [None, None],
             epoch: 0,
+            identity: Arc::default(),
             subscriptions: Vec::new(),
             deadline,
             interval: Duration::ZERO,

@@ -2,7 +2,7 @@
 
 use crate::{
     bayeux::{ClientId, ConnectionType, Message, ProtocolError, Reconnect, Reply, reply::HandshakeReply},
-    broker::{Broker, Caller, Session},
+    broker::{Broker, Caller, Denial, Happening, Session},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -32,7 +32,9 @@ impl Broker {
         let advice = self.advice();
         let (advice, list) = match &error {
             ProtocolError::NoCommonConnectionType(_) => (Some(advice.with(Reconnect::None)), true),
-            ProtocolError::HandshakeDenied(_) => (Some(advice.with(Reconnect::None)), false),
+            ProtocolError::HandshakeDenied(_) | ProtocolError::NotAuthenticated(_) => {
+                (Some(advice.with(Reconnect::None)), false)
+            }
             ProtocolError::Malformed(..) | ProtocolError::MessageIdInvalid => (None, false),
             _ => (Some(advice.with(Reconnect::Handshake).after(RETRY_AFTER)), false),
         };
@@ -53,6 +55,10 @@ impl Broker {
         if self.is_stopping() {
             return Err(ProtocolError::ShuttingDown);
         }
+        let denied = |denial: Denial| denial.error(ProtocolError::HandshakeDenied);
+        let who = self.policy().identify(caller.credentials.as_ref(), message.ext).await.map_err(denied)?;
+        let asking = caller.asking(Arc::clone(&who), None);
+        self.policy().may_handshake(&asking, message.ext).await.map_err(denied)?;
         if self.sessions().count() >= self.settings().max_sessions {
             return Err(ProtocolError::TooManySessions);
         }
@@ -62,6 +68,7 @@ impl Broker {
             Arc::new(Session::new(id, self.lane_of(id), caller.browser.clone(), self.engine().newest(), deadline));
         let saving = {
             let mut state = session.lock();
+            state.identity = who;
             self.extensions().iter().for_each(|e| e.opened(message, &mut state, reply));
             self.save(&session, &state)
         };
@@ -69,6 +76,7 @@ impl Broker {
         self.sessions().insert(Arc::clone(&session));
         self.metrics().handshakes.inc();
         self.metrics().sessions.inc();
+        self.tell(&session, &Happening::SessionAdded);
         Ok(session)
     }
 

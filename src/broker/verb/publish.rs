@@ -3,10 +3,12 @@
 //! A run of publishes in one request is appended together, so that an engine that writes to disk writes once.
 
 use crate::{
-    bayeux::{ChannelKind, ClientId, Message, ProtocolError, Reply, channel},
-    broker::{Broker, Caller, wall_clock_ms},
+    bayeux::{ChannelKind, Message, ProtocolError, Reply, channel},
+    broker::{Asking, Broker, Call, Caller, Denial, wall_clock_ms},
     engine::Draft,
 };
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// What becomes of one message of a run.
 enum Verdict {
@@ -47,36 +49,52 @@ impl Broker {
     async fn judge(&self, caller: &Caller, message: &Message<'_>, now_ms: u64) -> Verdict {
         match self.check(caller, message).await {
             Err(error) => Verdict::Refuse(error),
-            Ok(publisher) => match (channel::kind(&message.channel), message.data) {
-                (_, None) => Verdict::Refuse(ProtocolError::malformed("data", "missing")),
-                (ChannelKind::Meta, _) => Verdict::Refuse(ProtocolError::ChannelDenied),
-                (ChannelKind::Service, _) => Verdict::Acknowledge,
-                (ChannelKind::Broadcast, Some(data)) => {
+            Ok(Allowed { asking, data }) => match channel::kind(&message.channel) {
+                ChannelKind::Meta => Verdict::Refuse(ProtocolError::ChannelDenied),
+                ChannelKind::Service => {
+                    if let Some(session) = asking.session {
+                        let id = message.id.map(ToOwned::to_owned);
+                        let call =
+                            Call { asking, channel: message.channel.clone().into(), id, data: data.into_owned() };
+                        self.call_service(session, call);
+                    }
+                    Verdict::Acknowledge
+                }
+                ChannelKind::Broadcast => {
                     let ext = travelling_ext(message);
-                    Verdict::Append(Draft::new(&message.channel, data, ext.as_deref(), now_ms).from(publisher))
+                    Verdict::Append(Draft::new(&message.channel, &data, ext.as_deref(), now_ms).from(asking.session))
                 }
             },
         }
     }
 
-    /// Whether the message may be published, and by which session; `None` is a publish without one.
-    async fn check(&self, caller: &Caller, message: &Message<'_>) -> Result<Option<ClientId>, ProtocolError> {
+    /// Whether the message may be published, by whom, and with which data.
+    async fn check<'m>(&self, caller: &Caller, message: &Message<'m>) -> Result<Allowed<'m>, ProtocolError> {
         if let Some(fault) = &message.fault {
             return Err(fault.clone());
         }
         if !channel::is_publishable(&message.channel, self.channel_limits()) {
             return Err(ProtocolError::ChannelInvalid);
         }
-        if message.data.is_none() {
-            return Err(ProtocolError::malformed("data", "missing"));
-        }
-        if message.client_id.is_none() {
-            return Ok(None);
-        }
-        let session = self.session(caller, message).await?;
-        self.touch(&session);
-        Ok(Some(session.id))
+        let data = message.data.ok_or_else(|| ProtocolError::malformed("data", "missing"))?;
+        let denied = |denial: Denial| denial.error(ProtocolError::PublishDenied);
+        let asking = if message.client_id.is_none() {
+            let who = self.policy().identify(caller.credentials.as_ref(), message.ext).await.map_err(denied)?;
+            caller.asking(who, None)
+        } else {
+            let session = self.session(caller, message).await?;
+            self.touch(&session);
+            caller.asking(session.identity(), Some(session.id))
+        };
+        let other = self.policy().may_publish(&asking, &message.channel, data).await.map_err(denied)?;
+        Ok(Allowed { asking, data: other.map_or(Cow::Borrowed(data), Cow::Owned) })
     }
+}
+
+/// A publish that may take effect.
+struct Allowed<'m> {
+    asking: Asking,
+    data: Cow<'m, RawValue>,
 }
 
 /// The `ext` members that go on to subscribers as they came; everything else a publisher says stays here.

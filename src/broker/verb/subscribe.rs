@@ -3,7 +3,7 @@
 use crate::{
     bayeux::{ChannelKind, Message, Pattern, ProtocolError, Reply, Seq, channel},
     broker::{
-        Broker, Caller, Session,
+        Broker, Caller, Happening, Session,
         session::{State, Subscription},
     },
 };
@@ -28,7 +28,12 @@ impl Broker {
         self.touch(&session);
         let names = message.subscriptions()?;
         let patterns = self.subscribable(&names)?;
-        self.add_subscriptions(&session, &patterns).await
+        let asking = caller.asking(session.identity(), Some(session.id));
+        for pattern in &patterns {
+            let allowed = self.policy().may_subscribe(&asking, pattern).await;
+            allowed.map_err(|denial| denial.error(ProtocolError::SubscribeDenied))?;
+        }
+        self.add_subscriptions(&session, patterns).await
     }
 
     /// The patterns that lead to broadcast channels; service channels are accepted and mean nothing.
@@ -45,12 +50,12 @@ impl Broker {
         Ok(patterns)
     }
 
-    async fn add_subscriptions(&self, session: &Arc<Session>, patterns: &[Arc<str>]) -> Result<(), ProtocolError> {
+    async fn add_subscriptions(&self, session: &Arc<Session>, patterns: Vec<Arc<str>>) -> Result<(), ProtocolError> {
         let lane = self.lane(session.lane);
         let newest = || self.engine().newest();
         let (new, saving) = {
             let mut state = session.lock();
-            let new = state.missing(patterns);
+            let new = state.missing(&patterns);
             if new.is_empty() {
                 return Ok(());
             }
@@ -66,6 +71,8 @@ impl Broker {
         let saved = saving.await;
         let mut state = session.lock();
         if state.ended.is_none() && saved.is_ok() {
+            drop(state);
+            self.tell(session, &Happening::Subscribed(new));
             return Ok(());
         }
         state.subscriptions.retain(|s| !new.contains(&s.pattern));

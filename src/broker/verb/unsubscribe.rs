@@ -3,8 +3,9 @@
 use super::subscribe::echo_subscription;
 use crate::{
     bayeux::{Message, Pattern, ProtocolError, Reply},
-    broker::{Broker, Caller},
+    broker::{Broker, Caller, Happening},
 };
+use std::sync::Arc;
 
 impl Broker {
     /// Handles an unsubscribe.
@@ -38,6 +39,7 @@ impl Broker {
             }
             self.save(&session, &state)
         };
+        self.tell(&session, &Happening::Unsubscribed(names.iter().map(|name| Arc::from(&**name)).collect()));
         saving.await.map_err(|_| ProtocolError::EngineUnavailable)
     }
 }

@@ -1,0 +1,151 @@
+//! Who may do what: the questions that the verbs ask before anything takes effect.
+//!
+//! The trait is here, the answers are in rooms above; the server decides who answers. Without a policy everyone may do
+//! everything ([`Open`]). Nothing here knows a header's meaning, a token or a rule.
+
+use crate::{
+    bayeux::{ClientId, ProtocolError},
+    engine::Answer,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+/// Who somebody is, as far as it was proved.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default)]
+pub struct Identity {
+    /// The user, when there is one: the `sub` of a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<str>>,
+    /// The name of the API key that was shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Arc<str>>,
+    /// The token's own id (`jti`), by which it can be revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Arc<str>>,
+    /// When it ends: the wall clock in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<u64>,
+    /// Everything the token says.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub claims: Map<String, Value>,
+}
+
+impl Identity {
+    /// Whether nothing was proved.
+    pub fn is_anonymous(&self) -> bool {
+        self.user.is_none() && self.key.is_none()
+    }
+
+    /// Whether the two are the same somebody; tokens may differ.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.user == other.user && self.key == other.key
+    }
+}
+
+/// The headers of a request that the policy asked to see. Never logged.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials(pub Vec<(Arc<str>, String)>);
+
+impl Credentials {
+    /// The value of a header by its lower-case name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(own, _)| **own == *name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// Why something may not be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// Credentials are needed, or were not accepted, with the reason.
+    NotAuthenticated(String),
+    /// It is not allowed, with the reason.
+    Denied(String),
+    /// Too often; try again after this.
+    RateLimited(Duration),
+    /// Whoever decides cannot be asked now.
+    Unavailable,
+}
+
+/// Who asks, and from where.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Who it is.
+    pub who: Arc<Identity>,
+    /// The session it speaks for, when there is one already.
+    pub session: Option<ClientId>,
+    /// The address the request came from.
+    pub peer: Option<IpAddr>,
+    /// The headers the policy asked to see, when the request had any.
+    pub credentials: Option<Arc<Credentials>>,
+}
+
+/// Decides who may do what. Questions are asked in the order of a session's life; each may take time.
+pub trait Policy: Send + Sync + 'static {
+    /// The request headers it wants to see, in lower case. Asked once.
+    fn headers(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    /// Who sends a request, by its headers and, at a handshake or a publish without a session, by its `ext`.
+    fn identify(
+        &self,
+        credentials: Option<&Arc<Credentials>>,
+        ext: Option<&RawValue>,
+    ) -> Answer<Result<Arc<Identity>, Denial>>;
+
+    /// May it have a session? `ext` is what its handshake carried.
+    fn may_handshake(&self, asking: &Asking, ext: Option<&RawValue>) -> Answer<Result<(), Denial>>;
+
+    /// May it receive everything that the pattern matches?
+    fn may_subscribe(&self, asking: &Asking, pattern: &str) -> Answer<Result<(), Denial>>;
+
+    /// May it publish this? An answer may hold other data to publish instead. Asked for service channels, too.
+    fn may_publish(
+        &self,
+        asking: &Asking,
+        channel: &str,
+        data: &RawValue,
+    ) -> Answer<Result<Option<Box<RawValue>>, Denial>>;
+}
+
+/// Everyone may do everything.
+#[derive(Debug, Default)]
+pub struct Open;
+
+impl Policy for Open {
+    fn identify(&self, _: Option<&Arc<Credentials>>, _: Option<&RawValue>) -> Answer<Result<Arc<Identity>, Denial>> {
+        Answer::Now(Ok(Arc::default()))
+    }
+
+    fn may_handshake(&self, _: &Asking, _: Option<&RawValue>) -> Answer<Result<(), Denial>> {
+        Answer::Now(Ok(()))
+    }
+
+    fn may_subscribe(&self, _: &Asking, _: &str) -> Answer<Result<(), Denial>> {
+        Answer::Now(Ok(()))
+    }
+
+    fn may_publish(&self, _: &Asking, _: &str, _: &RawValue) -> Answer<Result<Option<Box<RawValue>>, Denial>> {
+        Answer::Now(Ok(None))
+    }
+}
+
+impl Denial {
+    /// What the peer is told; `denied` makes the error of the verb from a reason.
+    pub(crate) fn error(self, denied: impl FnOnce(std::borrow::Cow<'static, str>) -> ProtocolError) -> ProtocolError {
+        match self {
+            Self::NotAuthenticated(reason) => ProtocolError::NotAuthenticated(reason.into()),
+            Self::Denied(reason) => denied(reason.into()),
+            Self::RateLimited(_) => ProtocolError::RateLimited,
+            Self::Unavailable => ProtocolError::PolicyUnavailable,
+        }
+    }
+}
