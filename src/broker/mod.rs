@@ -309,6 +309,9 @@ impl Broker {
         };
         self.lane(session.lane).unsubscribe(session, patterns.iter().map(|s| &s.pattern));
         self.sessions().remove(session);
+        if let Some(browser) = &session.browser {
+            self.browsers().remove(browser, session.id);
+        }
         wakers.into_iter().flatten().for_each(Waker::wake);
         self.count_end(end);
         self.tell(session, &Happening::SessionRemoved(end));
