@@ -156,9 +156,9 @@ impl Broker {
             wakers.extend(session.and_then(|s| s.enqueue(publication, limits)));
             return;
         }
-        let without = if self.settings().broadcast_to_publisher { None } else { draft.publisher };
+        let publisher = if self.settings().broadcast_to_publisher { None } else { draft.publisher };
         lane.index.lock().for_each(draft.channel(), publication.seq, |session| {
-            if without != Some(session.id) {
+            if publisher != Some(session.id) && draft.without != Some(session.id) {
                 wakers.extend(session.enqueue(publication, limits));
             }
         });

@@ -31,7 +31,7 @@ pub use extension::Extension;
 pub use hold::Answered;
 pub use metrics::Metrics;
 pub use observer::{Happening, Observer};
-pub use policy::{Asking, Credentials, Denial, Identity, Policy};
+pub use policy::{Asking, Credentials, Denial, Explanation, Identity, Policy};
 pub use service::{Call, Services};
 pub use session::Place;
 pub use session::{End, Event, Session};
