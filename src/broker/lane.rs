@@ -9,9 +9,13 @@ use super::{
     index::ChannelIndex,
     session::{End, QueueLimits, Session},
 };
-use crate::{bayeux::Seq, engine::Publication};
+use crate::{
+    bayeux::{ClientId, Seq},
+    engine::Publication,
+};
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -89,6 +93,21 @@ impl Lane {
         for pattern in patterns {
             index.remove(pattern.as_ref(), session.id);
         }
+    }
+
+    /// How many sessions of this lane a publication to `channel` is for.
+    pub fn count(&self, channel: &str, without: Option<ClientId>) -> usize {
+        self.index.lock().count(channel, without)
+    }
+
+    /// Calls `each` for the sessions that a publication to `channel` is for; of a pattern, for those that hold it.
+    pub fn holders(&self, channel: &str, each: &mut dyn FnMut(&Arc<Session>)) {
+        self.index.lock().holders(channel, each);
+    }
+
+    /// The first `limit` names that are held and wanted, each with how many sessions of this lane hold it.
+    pub fn names(&self, wanted: &dyn Fn(&str) -> bool, limit: usize) -> BTreeMap<Box<str>, usize> {
+        self.index.lock().names(wanted, limit)
     }
 
     fn moved_to(&self, position: Seq) {

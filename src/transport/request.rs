@@ -5,13 +5,13 @@
 use super::{connection::Connection, settings::TransportSettings};
 use crate::{
     bayeux::{BadRequest, ConnectionType, ProtocolError},
-    broker::{Caller, Credentials},
+    broker::{Broker, Caller, Credentials},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Version, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Longest browser cookie that is taken for one.
@@ -29,14 +29,14 @@ pub fn caller(
         browser: cookie(&parts.headers, &settings.cookie_name).map(Into::into),
         transport,
         multiplexed: parts.version >= Version::HTTP_2,
-        credentials: credentials(connection, &parts.headers),
+        credentials: credentials(&connection.transport().exchange().broker, &parts.headers),
     }
 }
 
 /// The headers that the policy wants to see; nothing at all in the usual case that there are none.
-fn credentials(connection: &Connection, headers: &HeaderMap) -> Option<Arc<Credentials>> {
-    let wanted = connection.transport().exchange().broker.credential_headers();
-    let found: Vec<_> = wanted
+pub fn credentials(broker: &Broker, headers: &HeaderMap) -> Option<Arc<Credentials>> {
+    let found: Vec<_> = broker
+        .credential_headers()
         .iter()
         .filter_map(|name| Some((Arc::clone(name), headers.get(&**name)?.to_str().ok()?.to_owned())))
         .collect();
@@ -59,17 +59,16 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 ///
 /// # Errors
 /// When it is too large, too slow, or the peer goes away in the middle.
-pub async fn body<B>(headers: &HeaderMap, mut body: B, settings: &TransportSettings) -> Result<Bytes, BadRequest>
+pub async fn body<B>(headers: &HeaderMap, mut body: B, limit: usize, within: Duration) -> Result<Bytes, BadRequest>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let limit = settings.max_message_bytes;
     let too_large = || BadRequest(ProtocolError::MessageTooLarge);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    let deadline = Instant::now() + settings.body_read_timeout;
+    let deadline = Instant::now() + within;
     let mut first = Bytes::new();
     let mut more: Option<BytesMut> = None;
     loop {
