@@ -6,9 +6,11 @@
 pub mod browser;
 pub mod caller;
 pub mod delivery;
+pub mod direct;
 pub mod extension;
 pub mod hold;
 pub mod index;
+pub mod inspect;
 pub mod lane;
 pub mod metrics;
 pub mod observer;
@@ -27,11 +29,13 @@ pub mod verb;
 
 pub use caller::Caller;
 pub use delivery::Delivery;
+pub use direct::{Accepted, Item, Refusal};
 pub use extension::Extension;
 pub use hold::Answered;
+pub use inspect::{History, Seen};
 pub use metrics::Metrics;
 pub use observer::{Happening, Observer};
-pub use policy::{Asking, Credentials, Denial, Identity, Policy};
+pub use policy::{Asking, Credentials, Denial, Explanation, Identity, Policy};
 pub use service::{Call, Services};
 pub use session::Place;
 pub use session::{End, Event, Session};
@@ -275,6 +279,10 @@ impl Broker {
 
     pub(crate) fn lane(&self, number: usize) -> &Lane {
         &self.0.lanes[number]
+    }
+
+    pub(crate) fn lanes(&self) -> &[Lane] {
+        &self.0.lanes
     }
 
     pub(crate) fn lane_of(&self, id: ClientId) -> usize {

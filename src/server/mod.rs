@@ -12,12 +12,14 @@ pub mod watch;
 pub use settings::{LogFormat, LogSettings, ServerSettings};
 
 use crate::{
+    api::{Api, ApiSettings},
     broker::{Broker, BrokerSettings, Plugins},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
     extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
 };
 use accept::{Acceptor, Site};
+use prometheus_client::registry::Registry;
 use std::{
     future::Future,
     io::Result,
@@ -36,6 +38,8 @@ pub struct Settings {
     pub broker: BrokerSettings,
     /// `[transport]`.
     pub transport: TransportSettings,
+    /// `[api]`.
+    pub api: ApiSettings,
     /// `[engine]`.
     pub engine: EngineSettings,
 }
@@ -55,7 +59,8 @@ pub async fn run(
     let broker = Broker::start(settings.broker.clone(), offered, engine(&settings), plugins);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
-    let site = Site { transport, pages: pages::router(&settings.transport.path) };
+    let api = settings.api.enabled.then(|| Api::new(broker.clone(), settings.api.clone(), registry(&broker)));
+    let site = Site { transport, api, pages: pages::router(&settings.transport.path) };
     let acceptor = Acceptor::new(listener, site, &settings.transport, broker.stopping(), tasks.clone());
     tokio::select! {
         () = acceptor.run() => {}
@@ -68,6 +73,13 @@ pub async fn run(
         tracing::warn!(open = tasks.len(), "connections were still open when the time to drain was over");
     }
     Ok(())
+}
+
+/// Everything that is counted.
+fn registry(broker: &Broker) -> Registry {
+    let mut registry = Registry::with_prefix("bayeuxd");
+    broker.metrics().register(&mut registry);
+    registry
 }
 
 fn engine(settings: &Settings) -> Arc<dyn Engine> {

@@ -155,6 +155,7 @@ impl State {
         match draft.to {
             Some(to) => to == own,
             None if !echo && draft.publisher == Some(own) => false,
+            None if draft.without == Some(own) => false,
             None => self
                 .subscriptions
                 .iter()
