@@ -54,6 +54,7 @@ use std::{
 use table::SessionTable;
 use throttle::Throttle;
 use tokio::{sync::watch, time::Instant};
+use tokio_util::task::TaskTracker;
 
 /// Publications a lane may be behind before publishers wait for it.
 const MAX_LANE_LAG: u64 = 10_000;
@@ -73,6 +74,8 @@ struct Inner {
     browsers: Browsers,
     throttle: Throttle,
     metrics: Metrics,
+    /// Service calls whose answers are still to come.
+    calls: TaskTracker,
     stopping: watch::Sender<bool>,
 }
 
@@ -124,6 +127,7 @@ impl Broker {
             browsers: Browsers::default(),
             throttle: Throttle::default(),
             metrics: Metrics::default(),
+            calls: TaskTracker::new(),
             stopping: watch::Sender::new(false),
         }));
         for number in 0..lanes {
@@ -246,6 +250,10 @@ impl Broker {
 
     pub(crate) fn services(&self) -> &dyn Services {
         &*self.0.plugins.services
+    }
+
+    pub(crate) fn calls(&self) -> &TaskTracker {
+        &self.0.calls
     }
 
     /// The request headers that callers must bring along as credentials, in lower case.

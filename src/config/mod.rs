@@ -18,6 +18,7 @@ pub use problems::{Problem, Problems};
 pub use tree::Origin;
 
 use crate::{
+    backend::settings::{BackendSettings, HookSettings, Plan, ServiceSettings},
     broker::settings::BrokerSettings,
     engine::settings::EngineSettings,
     server::settings::{LogSettings, ServerSettings},
@@ -39,6 +40,14 @@ pub struct Config {
     pub transport: TransportSettings,
     /// What holds the log, and how much of it is kept.
     pub engine: EngineSettings,
+    /// How the user's backends are called.
+    pub backend: BackendSettings,
+    /// Who serves a service channel; one `[[service]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub service: Vec<ServiceSettings>,
+    /// Who is asked before something takes effect; one `[[hook]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hook: Vec<HookSettings>,
     /// What is logged, and how it looks.
     pub log: LogSettings,
 }
@@ -50,6 +59,18 @@ impl Config {
         self.broker.validate(&mut |key, text| problem(format!("broker.{key}"), text));
         self.transport.validate(&mut |key, text| problem(format!("transport.{key}"), text));
         self.engine.validate(&mut |key, text| problem(format!("engine.{key}"), text));
+        self.backend.validate(&mut |key, text| problem(format!("backend.{key}"), text));
+        for (n, service) in self.service.iter().enumerate() {
+            service.validate(&mut |key, text| problem(format!("service[{n}].{key}"), text));
+        }
+        for (n, hook) in self.hook.iter().enumerate() {
+            hook.validate(&mut |key, text| problem(format!("hook[{n}].{key}"), text));
+        }
+    }
+
+    /// Everything about calls to backends, as the server takes it.
+    pub fn calls(&self) -> Plan {
+        Plan { common: self.backend.clone(), services: self.service.clone(), hooks: self.hook.clone() }
     }
 }
 

@@ -12,7 +12,8 @@ pub mod watch;
 pub use settings::{LogFormat, LogSettings, ServerSettings};
 
 use crate::{
-    broker::{Broker, BrokerSettings, Plugins},
+    backend::{self, Backend},
+    broker::{Broker, BrokerSettings, Plugins, policy},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
     extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
@@ -20,7 +21,7 @@ use crate::{
 use accept::{Acceptor, Site};
 use std::{
     future::Future,
-    io::Result,
+    io::{Error, Result},
     net::SocketAddr,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -38,12 +39,14 @@ pub struct Settings {
     pub transport: TransportSettings,
     /// `[engine]`.
     pub engine: EngineSettings,
+    /// `[backend]` and the entries that use it.
+    pub calls: backend::Plan,
 }
 
 /// Serves until `shutdown` completes, then answers what is held, closes what is open, and returns.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// When the listener cannot be used, or backends cannot be called as configured.
 pub async fn run(
     settings: Settings,
     listener: TcpListener,
@@ -51,7 +54,13 @@ pub async fn run(
 ) -> Result<()> {
     let address = listener.local_addr()?;
     let offered = transport::offered(&settings.transport);
-    let plugins = Plugins { extensions: extension::all(), ..Plugins::default() };
+    let backend = Backend::new(settings.calls.clone()).map_err(Error::other)?;
+    let plugins = Plugins {
+        extensions: extension::all(),
+        policy: backend.policy(Arc::new(policy::Open)),
+        services: backend.services(),
+        ..Plugins::default()
+    };
     let broker = Broker::start(settings.broker.clone(), offered, engine(&settings), plugins);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
@@ -64,7 +73,8 @@ pub async fn run(
     tracing::info!("stopping: held connects are answered, sockets are closed");
     broker.stop();
     tasks.close();
-    if tokio::time::timeout(settings.server.drain_timeout, tasks.wait()).await.is_err() {
+    let drained = async { tokio::join!(tasks.wait(), broker.calls_are_answered()) };
+    if tokio::time::timeout(settings.server.drain_timeout, drained).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections were still open when the time to drain was over");
     }
     Ok(())
