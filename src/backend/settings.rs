@@ -2,11 +2,11 @@
 //!
 //! URLs are here and nowhere else: nothing that a client sends ever becomes a part of one.
 
-use super::sign::Secret;
+use super::{event::EventKind, feed::dead_letter, sign::Secret};
 use crate::bayeux::{ChannelLimits, Pattern, channel};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// `[backend]`: what all calls to backends have in common.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -35,6 +35,55 @@ pub struct BackendSettings {
     pub breaker_pause: Duration,
     /// Headers of the clients' requests that calls and hooks carry along in their body, in lower case.
     pub forward_headers: Vec<String>,
+    /// How publications and events are delivered to those who want them.
+    pub feed: FeedSettings,
+}
+
+/// `[backend.feed]`: how `[[forward]]` and `[[events]]` deliver.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FeedSettings {
+    /// Most publications or events in one call.
+    pub max_items: usize,
+    /// Most bytes of them in one call; what is larger goes alone.
+    #[serde(with = "crate::units::size")]
+    pub max_bytes: usize,
+    /// How long a call waits for more to carry along.
+    #[serde(with = "crate::units::duration")]
+    pub linger: Duration,
+    /// How long a backend may take to take a batch.
+    #[serde(with = "crate::units::duration")]
+    pub timeout: Duration,
+    /// The pause after a first failure; it doubles up to `max_pause`, and half of it is random.
+    #[serde(with = "crate::units::duration")]
+    pub min_pause: Duration,
+    /// The longest pause between attempts.
+    #[serde(with = "crate::units::duration")]
+    pub max_pause: Duration,
+    /// Times a backend may refuse a batch before it is put among the dead letters; 0 tries for ever. A backend that
+    /// cannot be reached, or answers 429, 502, 503 or 504, is waited for without counting.
+    pub attempts: u32,
+    /// A file that dead letters are added to, one JSON object a line, besides their place in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter_file: Option<PathBuf>,
+    /// Events that may wait to be recorded; more are lost, which is counted and told.
+    pub max_pending_events: usize,
+}
+
+impl Default for FeedSettings {
+    fn default() -> Self {
+        Self {
+            max_items: 100,
+            max_bytes: 1 << 20,
+            linger: Duration::from_millis(20),
+            timeout: Duration::from_secs(30),
+            min_pause: Duration::from_millis(200),
+            max_pause: Duration::from_secs(30),
+            attempts: 10,
+            dead_letter_file: None,
+            max_pending_events: 10_000,
+        }
+    }
 }
 
 impl Default for BackendSettings {
@@ -49,6 +98,7 @@ impl Default for BackendSettings {
             breaker_failures: 10,
             breaker_pause: Duration::from_secs(2),
             forward_headers: Vec::new(),
+            feed: FeedSettings::default(),
         }
     }
 }
@@ -109,6 +159,80 @@ pub enum Fail {
     Closed,
 }
 
+/// `[[forward]]`: who is given a copy of what is published.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardSettings {
+    /// What its place in the log is kept under; the channel when it is not given. A new name starts anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The channels, like `/orders/**`; or `/meta/dead_letters`.
+    pub channel: String,
+    /// Where batches are posted to.
+    pub url: String,
+    /// Where it begins at its very first start; newest when it is not given.
+    #[serde(default)]
+    pub start: Start,
+}
+
+/// Where a feed begins at its very first start.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// With what is published from then on.
+    #[default]
+    Newest,
+    /// With the oldest publication that the log still keeps.
+    Oldest,
+}
+
+/// `[[events]]`: who hears what happens to sessions and channels.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsSettings {
+    /// What its place in the log is kept under; `events` when it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The events it wants: `session_added`, `session_removed`, `subscribed`, `unsubscribed`, `channel_occupied`,
+    /// `channel_vacated`, `gap`.
+    pub on: Vec<EventKind>,
+    /// Where batches are posted to.
+    pub url: String,
+}
+
+impl ForwardSettings {
+    /// The name of the feed.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.channel)
+    }
+
+    /// Reports every value that cannot work, as (key within the section, what is wrong).
+    pub fn validate(&self, problem: Problem<'_>) {
+        check_url(&self.url, problem);
+        if self.channel != dead_letter::CHANNEL {
+            check_pattern(&self.channel, problem);
+            if channel::kind(&self.channel) == channel::ChannelKind::Service {
+                problem("channel", "must not be a service channel: see [[service]]".into());
+            }
+        }
+    }
+}
+
+impl EventsSettings {
+    /// The name of the feed.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("events")
+    }
+
+    /// Reports every value that cannot work, as (key within the section, what is wrong).
+    pub fn validate(&self, problem: Problem<'_>) {
+        check_url(&self.url, problem);
+        if self.on.is_empty() {
+            problem("on", "must name at least one event".into());
+        }
+    }
+}
+
 /// Everything there is to know about calls to backends.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -118,6 +242,35 @@ pub struct Plan {
     pub services: Vec<ServiceSettings>,
     /// `[[hook]]`.
     pub hooks: Vec<HookSettings>,
+    /// `[[forward]]`.
+    pub forwards: Vec<ForwardSettings>,
+    /// `[[events]]`.
+    pub events: Vec<EventsSettings>,
+}
+
+impl Plan {
+    /// Reports every value that cannot work, as (dotted key, what is wrong).
+    pub fn validate(&self, problem: &mut dyn FnMut(String, String)) {
+        self.common.validate(&mut |key, text| problem(format!("backend.{key}"), text));
+        for (n, service) in self.services.iter().enumerate() {
+            service.validate(&mut |key, text| problem(format!("service[{n}].{key}"), text));
+        }
+        for (n, hook) in self.hooks.iter().enumerate() {
+            hook.validate(&mut |key, text| problem(format!("hook[{n}].{key}"), text));
+        }
+        for (n, forward) in self.forwards.iter().enumerate() {
+            forward.validate(&mut |key, text| problem(format!("forward[{n}].{key}"), text));
+            if self.forwards[..n].iter().any(|other| other.name() == forward.name()) {
+                problem(format!("forward[{n}].name"), "is taken: each needs a name of its own".into());
+            }
+        }
+        for (n, events) in self.events.iter().enumerate() {
+            events.validate(&mut |key, text| problem(format!("events[{n}].{key}"), text));
+            if self.events[..n].iter().any(|other| other.name() == events.name()) {
+                problem(format!("events[{n}].name"), "is taken: each needs a name of its own".into());
+            }
+        }
+    }
 }
 
 /// Receives what is wrong: the key within the section, and why.
@@ -134,6 +287,7 @@ impl BackendSettings {
         for (key, value) in [("timeout", self.timeout), ("connect_timeout", self.connect_timeout)] {
             check_timeout(key, value, problem);
         }
+        self.feed.validate(&mut |key, text| problem(&format!("feed.{key}"), text));
         if self.max_response_bytes == 0 {
             problem("max_response_bytes", "must be at least 1".into());
         }
@@ -144,6 +298,20 @@ impl BackendSettings {
             if http::HeaderName::from_lowercase(name.as_bytes()).is_err() {
                 problem(&format!("forward_headers[{n}]"), "must be the name of a header in lower case".into());
             }
+        }
+    }
+}
+
+impl FeedSettings {
+    fn validate(&self, problem: Problem<'_>) {
+        check_timeout("timeout", self.timeout, problem);
+        for (key, value) in [("max_items", self.max_items), ("max_pending_events", self.max_pending_events)] {
+            if value == 0 {
+                problem(key, "must be at least 1".into());
+            }
+        }
+        if self.min_pause.is_zero() || self.min_pause > self.max_pause {
+            problem("min_pause", "must be more than nothing and at most max_pause".into());
         }
     }
 }
@@ -206,49 +374,4 @@ fn check_pattern(text: &str, problem: Problem<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problems(validate: impl FnOnce(Problem<'_>)) -> Vec<String> {
-        let mut found = Vec::new();
-        validate(&mut |key, _| found.push(key.to_owned()));
-        found
-    }
-
-    #[test]
-    fn the_defaults_can_work() {
-        assert_eq!(problems(|p| BackendSettings::default().validate(p)), [""; 0]);
-    }
-
-    #[test]
-    fn what_cannot_work_is_named() {
-        let common: BackendSettings = toml::from_str(
-            "secrets = ['whsec_x']\ntimeout = '0s'\nmax_concurrency = 0\nforward_headers = ['X-Upper', 'x-fine']",
-        )
-        .unwrap();
-        assert_eq!(
-            problems(|p| common.validate(p)),
-            ["secrets[0]", "timeout", "max_concurrency", "forward_headers[0]"]
-        );
-    }
-
-    #[test]
-    fn a_service_needs_its_own_kind_of_channel_and_a_plain_url() {
-        let service = |channel: &str, url: &str| ServiceSettings {
-            channel: channel.into(),
-            url: url.into(),
-            timeout: Some(Duration::from_secs(1)),
-        };
-        assert!(problems(|p| service("/service/a/**", "https://shop.test/in").validate(p)).is_empty());
-        for (channel, url, wrong) in [
-            ("/chat/a", "http://a/", "channel"),
-            ("/service", "http://a/", "channel"),
-            ("/service/*/a", "http://a/", "channel"),
-            ("/service/a", "ftp://a/", "url"),
-            ("/service/a", "http://me:secret@a/", "url"),
-            ("/service/a", "/in", "url"),
-        ] {
-            assert_eq!(problems(|p| service(channel, url).validate(p)), [wrong], "{channel} {url}");
-        }
-    }
-}
+mod tests;

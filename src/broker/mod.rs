@@ -261,9 +261,14 @@ impl Broker {
         &self.0.credential_headers
     }
 
+    /// Whether anybody hears what happens.
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.0.plugins.observers.is_empty()
+    }
+
     /// Tells the observers.
     pub(crate) fn tell(&self, session: &Session, what: &Happening) {
-        if !self.0.plugins.observers.is_empty() {
+        if self.is_observed() {
             let who = session.lock().identity.clone();
             self.0.plugins.observers.iter().for_each(|o| o.happened(session.id, &who, what));
         }
@@ -319,6 +324,10 @@ impl Broker {
         self.sessions().remove(session);
         wakers.into_iter().flatten().for_each(Waker::wake);
         self.count_end(end);
+        if !patterns.is_empty() && self.is_observed() {
+            let patterns = patterns.iter().map(|s| Arc::clone(&s.pattern)).collect();
+            self.tell(session, &Happening::Unsubscribed(patterns));
+        }
         self.tell(session, &Happening::SessionRemoved(end));
         if let Err(error) = self.engine().forget(session.id).await {
             tracing::warn!(%error, session = ?session.id, "the record of a session that ended could not be removed");

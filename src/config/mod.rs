@@ -18,7 +18,7 @@ pub use problems::{Problem, Problems};
 pub use tree::Origin;
 
 use crate::{
-    backend::settings::{BackendSettings, HookSettings, Plan, ServiceSettings},
+    backend::settings::{BackendSettings, EventsSettings, ForwardSettings, HookSettings, Plan, ServiceSettings},
     broker::settings::BrokerSettings,
     engine::settings::EngineSettings,
     server::settings::{LogSettings, ServerSettings},
@@ -48,6 +48,12 @@ pub struct Config {
     /// Who is asked before something takes effect; one `[[hook]]` each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hook: Vec<HookSettings>,
+    /// Who is given a copy of what is published; one `[[forward]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forward: Vec<ForwardSettings>,
+    /// Who hears what happens to sessions and channels; one `[[events]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventsSettings>,
     /// What is logged, and how it looks.
     pub log: LogSettings,
 }
@@ -59,18 +65,18 @@ impl Config {
         self.broker.validate(&mut |key, text| problem(format!("broker.{key}"), text));
         self.transport.validate(&mut |key, text| problem(format!("transport.{key}"), text));
         self.engine.validate(&mut |key, text| problem(format!("engine.{key}"), text));
-        self.backend.validate(&mut |key, text| problem(format!("backend.{key}"), text));
-        for (n, service) in self.service.iter().enumerate() {
-            service.validate(&mut |key, text| problem(format!("service[{n}].{key}"), text));
-        }
-        for (n, hook) in self.hook.iter().enumerate() {
-            hook.validate(&mut |key, text| problem(format!("hook[{n}].{key}"), text));
-        }
+        self.calls().validate(problem);
     }
 
     /// Everything about calls to backends, as the server takes it.
     pub fn calls(&self) -> Plan {
-        Plan { common: self.backend.clone(), services: self.service.clone(), hooks: self.hook.clone() }
+        Plan {
+            common: self.backend.clone(),
+            services: self.service.clone(),
+            hooks: self.hook.clone(),
+            forwards: self.forward.clone(),
+            events: self.events.clone(),
+        }
     }
 }
 

@@ -59,9 +59,10 @@ pub async fn run(
         extensions: extension::all(),
         policy: backend.policy(Arc::new(policy::Open)),
         services: backend.services(),
-        ..Plugins::default()
+        observers: backend.observers(),
     };
     let broker = Broker::start(settings.broker.clone(), offered, engine(&settings), plugins);
+    backend.start(&broker);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
     let site = Site { transport, pages: pages::router(&settings.transport.path) };
