@@ -221,6 +221,7 @@ fn cause(end: End) -> &'static str {
         End::Disconnected => "disconnected",
         End::Kicked => "kicked",
         End::Expired => "expired",
+        End::Gap => "gap",
         End::ShuttingDown => "shutting_down",
         End::LaneLost => "lane_lost",
     }

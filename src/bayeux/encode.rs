@@ -3,7 +3,7 @@
 //! Called by the broker (once per publication) and by the exchange (once per response). Raw JSON from peers is copied
 //! as it is; only names and texts of our own are written, and those go through a JSON writer when they could need it.
 
-use super::{advice::Advice, error::ProtocolError, reply::Reply};
+use super::{Seq, advice::Advice, error::ProtocolError, reply::Reply};
 use serde_json::value::RawValue;
 
 /// Writes a publication the way every subscriber receives it: `channel`, `data`, and the `ext` that extensions own, as
@@ -23,6 +23,75 @@ pub fn publication(channel: &str, data: &RawValue, ext: Option<&str>) -> Vec<u8>
     }
     out.extend_from_slice(b"}]");
     out
+}
+
+/// A publication with its position as `ext.replay.id`. `rest` is where what follows `data` begins in it.
+pub fn with_replay_id(encoded: &[u8], rest: usize, position: Seq) -> Vec<u8> {
+    let (before, after) = encoded.split_at(rest.min(encoded.len()));
+    let mut out = Vec::with_capacity(encoded.len() + 48);
+    out.push(b'[');
+    out.extend_from_slice(before);
+    let id = format!("\"replay\":{{\"id\":{position}}}");
+    match after.strip_prefix(b",\"ext\":{") {
+        Some(own) => {
+            out.extend_from_slice(b",\"ext\":{");
+            out.extend_from_slice(id.as_bytes());
+            if !own.starts_with(b"}") {
+                out.push(b',');
+            }
+            out.extend_from_slice(own);
+        }
+        None => {
+            out.extend_from_slice(b",\"ext\":{");
+            out.extend_from_slice(id.as_bytes());
+            out.push(b'}');
+            out.extend_from_slice(after);
+        }
+    }
+    out.push(b']');
+    out
+}
+
+/// A publication with its position as `data.event.replayId`, in place of what its publisher may have put there. Data that
+/// is no object stays as it is. `at` is where `data` begins.
+pub fn with_event_replay_id(encoded: &[u8], at: usize, data: &str, position: Seq) -> Vec<u8> {
+    let event = |own: Option<&RawValue>| {
+        let own = own.and_then(|raw| members(raw.get())).unwrap_or_default();
+        let own = own.into_iter().filter(|(name, _)| name != "replayId");
+        object(own.map(|(name, raw)| (name, raw.get().to_owned())).chain([("replayId".into(), position.to_string())]))
+    };
+    let written = members(data).map(|members| {
+        let own = members.iter().find(|(name, _)| name == "event").map(|(_, raw)| *raw);
+        let rest = members.into_iter().filter(|(name, _)| name != "event");
+        object(rest.map(|(name, raw)| (name, raw.get().to_owned())).chain([("event".into(), event(own))]))
+    });
+    let mut out = Vec::with_capacity(encoded.len() + 64);
+    out.push(b'[');
+    out.extend_from_slice(&encoded[..at]);
+    out.extend_from_slice(written.as_deref().unwrap_or(data).as_bytes());
+    out.extend_from_slice(&encoded[at + data.len()..]);
+    out.push(b']');
+    out
+}
+
+/// The members of an object in their order, each as it is written; `None` when it is none.
+fn members(json: &str) -> Option<Vec<(String, &RawValue)>> {
+    let members: indexmap::IndexMap<String, &RawValue> = serde_json::from_str(json).ok()?;
+    Some(members.into_iter().collect())
+}
+
+fn object(members: impl Iterator<Item = (String, String)>) -> String {
+    let mut out = vec![b'{'];
+    for (name, raw) in members {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        string(&name, &mut out);
+        out.push(b':');
+        out.extend_from_slice(raw.as_bytes());
+    }
+    out.push(b'}');
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Writes the answer to a service call in the same form, with the call's `id`; a failure says why in `error` and `data`.

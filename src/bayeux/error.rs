@@ -11,6 +11,8 @@ pub enum ProtocolError {
     NoCommonConnectionType(String),
     /// `400` – the message or the request is malformed: where, and what was wrong.
     Malformed(Cow<'static, str>, Cow<'static, str>),
+    /// `400` – the position to replay from is no longer kept, or none; clients read the number in the braces.
+    ReplayInvalid(Cow<'static, str>),
     /// `401` – credentials are needed or were not accepted.
     NotAuthenticated(Cow<'static, str>),
     /// `402` – the session is unknown, expired or somebody else's; the text is a setting of the mount.
@@ -77,7 +79,7 @@ impl ProtocolError {
     pub fn code(&self) -> u16 {
         match self {
             Self::NoCommonConnectionType(_) => 301,
-            Self::Malformed(..) => 400,
+            Self::Malformed(..) | Self::ReplayInvalid(_) => 400,
             Self::NotAuthenticated(_) => 401,
             Self::SessionUnknown(text) => text.get(..3).and_then(|code| code.parse().ok()).unwrap_or(402),
             Self::HandshakeDenied(_)
@@ -124,6 +126,7 @@ impl ProtocolError {
         match self {
             Self::NoCommonConnectionType(_) => "no common connection type",
             Self::Malformed(_, what) => what,
+            Self::ReplayInvalid(_) => "replay_invalid",
             Self::NotAuthenticated(_) => "not_authenticated",
             Self::SessionUnknown(text) => text,
             Self::HandshakeDenied(_) => "handshake_denied",
@@ -159,6 +162,14 @@ impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::SessionUnknown(whole) = self {
             return f.write_str(whole);
+        }
+        if let Self::ReplayInvalid(id) = self {
+            return write!(
+                f,
+                "400::The replayId {{{}}} you provided was invalid.  Please provide a valid ID, -2 to replay all events, \
+                 or -1 to replay only new events.",
+                plain(id)
+            );
         }
         write!(f, "{}:{}:{}", self.code(), plain(self.args()), plain(self.text()))
     }

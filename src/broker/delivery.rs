@@ -3,11 +3,16 @@
 //! Taken by transports from the broker. A delivery is either written or restored; a dropped one counts as written.
 
 use super::{
-    Broker,
+    Broker, Happening,
     metrics::DropReason,
-    session::{Next, Session},
+    replay::is_entry,
+    session::{End, Next, Session},
+    settings::OnGap,
 };
-use crate::{bayeux::Seq, engine::Publication};
+use crate::{
+    bayeux::Seq,
+    engine::{Publication, publication::Form},
+};
 use std::{sync::Arc, time::Duration};
 
 /// Publications read from the log at once for a reader that fell behind.
@@ -28,7 +33,8 @@ pub struct Delivery {
 
 impl Delivery {
     fn new(publications: Vec<Arc<Publication>>, gap: Option<(Seq, Seq)>) -> Self {
-        Self { position: publications.last().map(|p| p.seq), publications, gap }
+        let position = publications.last().map(|p| p.seq).or(gap.map(|(_, last)| last));
+        Self { position, publications, gap }
     }
 
     /// Whether there is anything to write.
@@ -47,13 +53,25 @@ impl Broker {
     /// newer attachment has taken over.
     pub async fn take(&self, session: &Arc<Session>, epoch: u64) -> Delivery {
         let max_bytes = self.settings().max_delivery_bytes;
-        let next = session.lock().next(epoch, max_bytes);
-        let delivery = match next {
-            Next::Nothing => Delivery::default(),
-            Next::Queued(publications) => Delivery::new(publications, None),
+        let (next, form) = {
+            let mut state = session.lock();
+            (state.next(epoch, max_bytes), state.form)
+        };
+        let mut delivery = match next {
+            Next::Nothing => return Delivery::default(),
             // Boxed because it is rare and large, and every held poll carries room for what is not.
+            Next::Queued(publications) if publications.first().is_some_and(|p| is_entry(p)) => {
+                Box::pin(self.take_replay(session, publications)).await
+            }
+            Next::Queued(publications) => Delivery::new(publications, None),
             Next::FromLog { .. } => Box::pin(self.take_from_log(session, epoch, max_bytes)).await,
         };
+        if form != Form::Plain {
+            delivery.publications.iter_mut().for_each(|p| *p = p.in_form(form));
+        }
+        if delivery.gap.is_some() && self.settings().on_gap == OnGap::Rehandshake {
+            self.end(session, End::Gap).await;
+        }
         self.metrics().deliveries.inc_by(delivery.publications.len() as u64);
         delivery
     }
@@ -64,6 +82,9 @@ impl Broker {
             let next = session.lock().next(epoch, max_bytes);
             let publications = match next {
                 Next::Nothing => Vec::new(),
+                Next::Queued(publications) if publications.first().is_some_and(|p| is_entry(p)) => {
+                    return self.take_replay(session, publications).await;
+                }
                 Next::Queued(publications) => publications,
                 Next::FromLog { after, to } => match self.read_for(session, epoch, after, to, &mut gap).await {
                     Some(publications) if publications.is_empty() => continue,
@@ -71,7 +92,41 @@ impl Broker {
                     None => Vec::new(),
                 },
             };
+            if publications.first().is_some_and(|p| is_entry(p)) {
+                return self.take_replay(session, publications).await;
+            }
             return Delivery::new(publications, gap);
+        }
+    }
+
+    /// Expands an entry of a replay, which goes alone; its position acknowledges all of it.
+    async fn take_replay(&self, session: &Arc<Session>, entry: Vec<Arc<Publication>>) -> Delivery {
+        let Some(publication) = entry.first() else { return Delivery::default() };
+        match self.expand(session, publication).await {
+            Ok(expanded) => {
+                if let Some((first, last)) = expanded.gap {
+                    self.note_gap(session, first, last);
+                }
+                let position = Some(publication.seq);
+                Delivery { publications: expanded.publications, position, gap: expanded.gap }
+            }
+            Err(error) => {
+                tracing::warn!(%error, session = ?session.id, "a replay cannot be read now");
+                tokio::time::sleep(LOG_RETRY).await;
+                session.restore(entry);
+                Delivery::default()
+            }
+        }
+    }
+
+    /// A session will not get these positions: counts it, tells whoever listens, and the client with its next connect.
+    fn note_gap(&self, session: &Session, first: Seq, last: Seq) {
+        self.metrics().drop_messages(DropReason::NotRetained, last + 1 - first);
+        self.tell(session, &Happening::Gap(first, last));
+        tracing::warn!(session = ?session.id, first, last, "a reader fell behind what the log keeps");
+        let heartbeat = session.lock().note_gap(first, last);
+        if let Some(waker) = heartbeat {
+            waker.wake();
         }
     }
 
@@ -114,6 +169,15 @@ impl Broker {
             if publication.seq > to {
                 break;
             }
+            // An entry to be expanded goes alone.
+            if is_entry(&publication) && publication.draft.to == Some(session.id) {
+                through = publication.seq - 1;
+                if wanted.is_empty() {
+                    through = publication.seq;
+                    wanted.push(publication);
+                }
+                break;
+            }
             if !state.wants(session.id, &publication, self.settings().broadcast_to_publisher) {
                 continue;
             }
@@ -127,13 +191,14 @@ impl Broker {
         if !state.caught_up(epoch, after, through) {
             return Some(Vec::new());
         }
-        let patterns: Vec<_> = state.subscriptions.iter().map(|s| Arc::clone(&s.pattern)).collect();
+        // Nobody was promised what was lost before they subscribed.
+        let newest = batch.lost.iter().map(|lost| lost.last).max().unwrap_or_default();
+        let held = state.subscriptions.iter().filter(|s| s.since < newest);
+        let patterns: Vec<_> = held.map(|s| Arc::clone(&s.pattern)).collect();
         drop(state);
         if let Some((first, last)) = self.channel_table().concerns(&batch.lost, &patterns) {
             let last = last.min(to);
-            self.metrics().drop_messages(DropReason::NotRetained, last + 1 - first);
-            self.tell(session, &super::Happening::Gap(first, last));
-            tracing::warn!(session = ?session.id, first, last, "a reader fell behind what the log keeps");
+            self.note_gap(session, first, last);
             *gap = Some(gap.map_or((first, last), |(earlier, _)| (earlier, last)));
         }
         Some(wanted)

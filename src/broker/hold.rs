@@ -44,11 +44,18 @@ impl Broker {
                 kicked = end == End::Kicked;
                 plan.ended(self, end)
             }
-            Some(Event::Messages) => {
+            // Also when the time is over: what could wait for company leaves now.
+            Some(Event::Messages) | None => {
                 delivery = self.take(&session, epoch).await;
-                plan.answer(self, delivery.position)
+                let ended = session.lock().ended.filter(|end| *end == End::Gap);
+                match ended {
+                    Some(end) => {
+                        delivery = Delivery::default();
+                        plan.ended(self, end)
+                    }
+                    None => plan.answer(self, delivery.position),
+                }
             }
-            None => plan.answer(self, None),
         };
         self.answered(&session);
         drop(attached);

@@ -7,15 +7,18 @@
 use super::{
     Broker,
     index::ChannelIndex,
+    replay::is_entry,
     session::{End, QueueLimits, Session},
 };
 use crate::{
     bayeux::{ClientId, Seq},
     engine::Publication,
 };
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,7 +26,7 @@ use std::{
     task::Waker,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// Publications a lane takes from the log at once; those to one session then leave together.
 const CHUNK: usize = 256;
@@ -137,10 +140,17 @@ impl Broker {
         let lane = self.lane(number);
         let mut head = self.engine().head();
         let mut wakers = Vec::new();
+        // Sessions whose queues hold only what may wait, by when it may not any longer.
+        let mut waiting = BinaryHeap::new();
         loop {
             let position = lane.position();
-            if head.wait_for(|head| *head > position).await.is_err() {
-                return;
+            match until_due(waiting.peek(), head.wait_for(|head| *head > position).map(|news| news.is_ok())).await {
+                None => {
+                    self.urge_waiting(&mut waiting);
+                    continue;
+                }
+                Some(false) => return,
+                Some(true) => {}
             }
             match self.engine().read(position, CHUNK).await {
                 Ok(batch) => {
@@ -149,7 +159,7 @@ impl Broker {
                         self.make_all_catch_up(number, last);
                     }
                     for publication in &batch.publications {
-                        self.fan_out(lane, publication, &mut wakers);
+                        self.fan_out(lane, publication, &mut wakers, &mut waiting);
                     }
                     lane.moved_to(batch.through);
                     self.engine().passed(self.slowest_lane());
@@ -166,22 +176,51 @@ impl Broker {
     }
 
     /// Pushes one publication into the queue of every session of the lane that it concerns. Never awaits.
-    fn fan_out(&self, lane: &Lane, publication: &Arc<Publication>, wakers: &mut Vec<Waker>) {
+    fn fan_out(
+        &self,
+        lane: &Lane,
+        publication: &Arc<Publication>,
+        wakers: &mut Vec<Waker>,
+        waiting: &mut BinaryHeap<Reverse<(Instant, ClientId)>>,
+    ) {
         #[cfg(test)]
         assert!(!lane.fault.swap(false, Ordering::Relaxed), "a fault injected by a test");
+        let fell_behind = &self.metrics().fell_behind;
         let limits = QueueLimits { messages: self.settings().max_queue, bytes: self.settings().max_queue_bytes };
         let draft = &publication.draft;
         if let Some(to) = draft.to {
             let session = self.sessions().get(to).filter(|s| std::ptr::eq(self.lane(s.lane), lane));
-            wakers.extend(session.and_then(|s| s.enqueue(publication, limits)));
+            let Some(session) = session else { return };
+            if is_entry(publication) {
+                self.begin_after_replay(lane, &session, publication);
+            }
+            wakers.extend(session.enqueue(publication, limits, None, fell_behind));
             return;
         }
+        let lazy = self.channel_table().lazy(draft.channel()).map(|wait| Instant::now() + wait);
         let publisher = if self.settings().broadcast_to_publisher { None } else { draft.publisher };
         lane.index.lock().for_each(draft.channel(), publication.seq, |session| {
             if publisher != Some(session.id) && draft.without != Some(session.id) {
-                wakers.extend(session.enqueue(publication, limits));
+                wakers.extend(session.enqueue(publication, limits, lazy, fell_behind));
+                if let Some(due) = lazy.filter(|due| session.lock().lazy_due() == Some(*due)) {
+                    waiting.push(Reverse((due, session.id)));
+                }
             }
         });
+    }
+
+    /// What could wait has waited long enough.
+    fn urge_waiting(&self, waiting: &mut BinaryHeap<Reverse<(Instant, ClientId)>>) {
+        let now = Instant::now();
+        while let Some(Reverse((due, id))) = waiting.peek().copied() {
+            if due > now {
+                return;
+            }
+            waiting.pop();
+            if let Some(waker) = self.sessions().get(id).and_then(|session| session.urge(now)) {
+                waker.wake();
+            }
+        }
     }
 
     /// The log lost what this lane had not read: every session of it must read for itself, and is told of its gap.
@@ -211,5 +250,13 @@ impl Broker {
             }
             wakers.into_iter().flatten().for_each(Waker::wake);
         }
+    }
+}
+
+/// Waits for news, but not beyond the first that is due: then `None`.
+async fn until_due<T>(first: Option<&Reverse<(Instant, ClientId)>>, news: impl Future<Output = T>) -> Option<T> {
+    match first {
+        Some(Reverse((due, _))) => tokio::time::timeout_at(*due, news).await.ok(),
+        None => Some(news.await),
     }
 }

@@ -51,6 +51,8 @@ pub enum EndCause {
     Kicked,
     /// It was silent for too long.
     Expired,
+    /// It fell behind what the log keeps.
+    Gap,
 }
 
 /// Label of [`Metrics::dropped`].

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod observer;
 pub mod policy;
 pub mod record;
+pub mod replay;
 pub mod service;
 pub mod session;
 pub mod settings;
@@ -38,6 +39,7 @@ pub use inspect::{History, Seen};
 pub use metrics::Metrics;
 pub use observer::{Happening, Observer};
 pub use policy::{Asking, Credentials, Denial, Explanation, Identity, Policy};
+pub use replay::Begin;
 pub use service::{Call, Services};
 pub use session::Place;
 pub use session::{End, Event, Session};
@@ -368,6 +370,7 @@ impl Broker {
             End::Disconnected => EndCause::Disconnected,
             End::Expired => EndCause::Expired,
             End::Kicked => EndCause::Kicked,
+            End::Gap => EndCause::Gap,
             End::ShuttingDown | End::LaneLost => return,
         };
         self.metrics().sessions_ended.get_or_create(&EndLabel { cause }).inc();

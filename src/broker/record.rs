@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     bayeux::{ClientId, Seq},
-    engine::{Answer, EngineError},
+    engine::{Answer, EngineError, publication::Form},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,9 @@ pub struct Record {
     /// Whether it acknowledges what it receives.
     #[serde(default)]
     ack: bool,
+    /// How its messages are written.
+    #[serde(default)]
+    form: Form,
     /// Who it belongs to.
     #[serde(default)]
     identity: Arc<Identity>,
@@ -41,12 +44,34 @@ impl Broker {
             subscriptions: state.subscriptions.iter().map(|s| (Arc::clone(&s.pattern), s.since)).collect(),
             browser: session.browser,
             ack: state.acked().is_some(),
+            form: state.form,
             identity: Arc::clone(&state.identity),
         };
         match serde_json::to_vec(&record) {
             Ok(bytes) => self.engine().save(session.id, Bytes::from(bytes)),
             Err(error) => Answer::Now(Err(EngineError::Unavailable(error.to_string()))),
         }
+    }
+
+    /// Makes all sessions again whose records the engine kept, as after a restart. Called before anybody is served.
+    ///
+    /// # Errors
+    /// When the engine cannot be asked.
+    pub async fn recover(&self) -> Result<(), EngineError> {
+        let newest = self.engine().newest();
+        let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
+        let mut count = 0;
+        for (id, bytes) in self.engine().records().await? {
+            // Others keep records of their own kind beside those of sessions.
+            let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { continue };
+            self.make(id, record, newest, None, deadline);
+            self.metrics().sessions.inc();
+            count += 1;
+        }
+        if count > 0 {
+            tracing::info!(sessions = count, "sessions go on from their records");
+        }
+        Ok(())
     }
 
     /// Makes a session from its record, with everything after `handed` still to deliver; if it acknowledges, what came
@@ -66,6 +91,10 @@ impl Broker {
             tracing::error!(session = ?id, "the record of a session cannot be read; the session is given up");
             return Ok(None);
         };
+        Ok(Some(self.make(id, record, handed, acked, deadline)))
+    }
+
+    fn make(&self, id: ClientId, record: Record, handed: Seq, acked: Option<Seq>, deadline: Instant) -> Arc<Session> {
         let lane = self.lane_of(id);
         let session = Arc::new(Session::new(id, lane, record.browser, handed, deadline));
         let patterns: Vec<_> = record.subscriptions.iter().map(|(pattern, _)| Arc::clone(pattern)).collect();
@@ -74,8 +103,12 @@ impl Broker {
             state.subscriptions =
                 record.subscriptions.into_iter().map(|(pattern, since)| Subscription { pattern, since }).collect();
             state.identity = record.identity;
+            state.form = record.form;
             if record.ack {
-                state.begin_acks(acked.unwrap_or(handed));
+                match acked {
+                    Some(acked) => state.begin_acks(acked),
+                    None => state.resume_acks(handed),
+                }
             }
             // Before the lane can push: what it pushes must not overtake what is still to be read.
             state.start_behind();
@@ -86,6 +119,6 @@ impl Broker {
         let live_from = self.lane(lane).subscribe(&session, &patterns, || self.engine().newest());
         session.lock().read_from_log(live_from);
         self.tell(&session, &Happening::Resumed(patterns));
-        Ok(Some(session))
+        session
     }
 }

@@ -32,6 +32,8 @@ pub struct BrokerSettings {
     /// Bytes of messages in one delivery (one response, one burst of frames); the rest follows in the next.
     #[serde(with = "crate::units::size")]
     pub max_delivery_bytes: usize,
+    /// What a reader is told whose place in the log is no longer kept.
+    pub on_gap: OnGap,
     /// Subscriptions a session may hold.
     pub max_subscriptions: usize,
     /// Sessions open at once.
@@ -71,6 +73,7 @@ impl Default for BrokerSettings {
             max_queue: 1000,
             max_queue_bytes: 1 << 20,
             max_delivery_bytes: 1 << 20,
+            on_gap: OnGap::Signal,
             max_subscriptions: 1000,
             max_sessions: 100_000,
             broadcast_to_publisher: true,
@@ -120,6 +123,17 @@ impl BrokerSettings {
             problem("unknown_session_error", "must look like code:args:text, for example 402::session_unknown".into());
         }
     }
+}
+
+/// What happens to a reader that the log cannot serve any more.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnGap {
+    /// Its next connect reply says which positions are lost, and it goes on.
+    #[default]
+    Signal,
+    /// Its session ends, so that the client begins anew.
+    Rehandshake,
 }
 
 /// One `[[channel]]`: settings of all channels that a pattern matches. Of several that match, the first one that says

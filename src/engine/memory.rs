@@ -63,7 +63,7 @@ impl Log {
         }
         let seq = self.next;
         self.next += 1;
-        self.kept.push(Arc::new(Publication { seq, draft }));
+        self.kept.push(Arc::new(Publication::new(seq, draft)));
         Placed { seq, repeated: false }
     }
 }

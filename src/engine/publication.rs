@@ -4,8 +4,9 @@
 
 use crate::bayeux::{ClientId, ProtocolError, Seq, encode};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A message that waits for its place in the log.
 #[derive(Clone, Debug)]
@@ -111,6 +112,18 @@ impl Draft {
     }
 }
 
+/// How a message is written for a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    /// As it was published.
+    #[default]
+    Plain,
+    /// With its position as `ext.replay.id`.
+    ExtReplay,
+    /// With its position as `data.event.replayId`.
+    EventReplayId,
+}
+
 /// A message with its place in the log.
 #[derive(Debug)]
 pub struct Publication {
@@ -118,9 +131,44 @@ pub struct Publication {
     pub seq: Seq,
     /// The message.
     pub draft: Draft,
+    form: Form,
+    /// The same in another form, made when it is first asked for.
+    other: OnceLock<Arc<Publication>>,
 }
 
 impl Publication {
+    /// A message at its place.
+    pub fn new(seq: Seq, draft: Draft) -> Self {
+        Self { seq, draft, form: Form::Plain, other: OnceLock::new() }
+    }
+
+    /// The same in the form that a session asked for; written once, however many receive it.
+    pub fn in_form(self: &Arc<Self>, form: Form) -> Arc<Self> {
+        if form == self.form || self.form != Form::Plain {
+            return Arc::clone(self);
+        }
+        let other = self.other.get_or_init(|| self.written(form));
+        if other.form == form { Arc::clone(other) } else { self.written(form) }
+    }
+
+    fn written(&self, form: Form) -> Arc<Self> {
+        let framed = match form {
+            Form::EventReplayId => {
+                let at = self.rest_at() - self.draft.data_len as usize;
+                encode::with_event_replay_id(self.draft.encoded(), at, self.draft.data(), self.seq)
+            }
+            Form::Plain | Form::ExtReplay => encode::with_replay_id(self.draft.encoded(), self.rest_at(), self.seq),
+        };
+        let draft = Draft { framed: framed.into(), ..self.draft.clone() };
+        Arc::new(Self { seq: self.seq, draft, form, other: OnceLock::new() })
+    }
+
+    /// Where what follows `data` begins in the encoded form.
+    fn rest_at(&self) -> usize {
+        let head = encode::PUBLICATION_HEAD.len() + encode::PUBLICATION_DATA.len();
+        head + self.draft.channel_len as usize + self.draft.data_len as usize
+    }
+
     /// Bytes it counts for in queues and in the log: its JSON and what carries it.
     pub fn weight(&self) -> usize {
         self.draft.framed.len() + size_of::<Self>()

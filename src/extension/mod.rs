@@ -2,12 +2,14 @@
 //! broker pick them. Nothing here knows a transport.
 
 pub mod ack;
+pub mod replay;
 
 pub use ack::Ack;
+pub use replay::Replay;
 
 use crate::broker::Extension;
 
-/// All extensions there are, in the order they take part.
-pub fn all() -> Vec<Box<dyn Extension>> {
-    vec![Box::new(Ack)]
+/// All extensions there are, in the order they take part. `salesforce` says where messages carry their position.
+pub fn all(salesforce: bool) -> Vec<Box<dyn Extension>> {
+    vec![Box::new(Ack), Box::new(Replay { salesforce })]
 }

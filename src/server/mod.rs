@@ -17,7 +17,7 @@ use crate::{
     broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, policy},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
     extension,
-    transport::{self, OriginPolicy, Transport, TransportSettings},
+    transport::{self, OriginPolicy, Profile, Transport, TransportSettings},
 };
 use accept::{Acceptor, Site};
 use prometheus_client::registry::Registry;
@@ -29,6 +29,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::net::TcpListener;
+
+/// What clients of Salesforce's streaming API look for to begin anew.
+const UNKNOWN_CLIENT: &str = "403::Unknown client";
 
 /// What the server is made from.
 #[derive(Clone, Debug, Default)]
@@ -68,13 +71,14 @@ pub async fn run(
     );
     let engine = engine(&settings, &channels);
     let plugins = Plugins {
-        extensions: extension::all(),
+        extensions: extension::all(settings.transport.profile == Profile::Salesforce),
         policy: backend.policy(Arc::new(policy::Open)),
         services: backend.services(),
         observers: backend.observers(),
         channels,
     };
-    let broker = Broker::start(settings.broker.clone(), offered, engine, plugins);
+    let broker = Broker::start(broker_settings(&settings), offered, engine, plugins);
+    broker.recover().await.map_err(Error::other)?;
     backend.start(&broker);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
@@ -93,6 +97,16 @@ pub async fn run(
         tracing::warn!(open = tasks.len(), "connections were still open when the time to drain was over");
     }
     Ok(())
+}
+
+/// The broker's settings, as the mount's profile has them.
+fn broker_settings(settings: &Settings) -> BrokerSettings {
+    let mut broker = settings.broker.clone();
+    let unsaid = broker.unknown_session_error == BrokerSettings::default().unknown_session_error;
+    if settings.transport.profile == Profile::Salesforce && unsaid {
+        broker.unknown_session_error = UNKNOWN_CLIENT.into();
+    }
+    broker
 }
 
 /// Everything that is counted.

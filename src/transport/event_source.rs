@@ -32,7 +32,7 @@ impl Format for Events {
     fn messages(&mut self, delivery: &Delivery) -> Bytes {
         let mut frame = Frame::with_capacity(delivery.encoded_len());
         frame.deliver(delivery);
-        event(delivery.publications.last().map(|p| p.seq), &String::from_utf8_lossy(&frame.finish())).into()
+        event(delivery.position, &String::from_utf8_lossy(&frame.finish())).into()
     }
 
     fn heartbeat(&self) -> Bytes {

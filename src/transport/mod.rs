@@ -21,7 +21,7 @@ pub mod websocket;
 
 pub use connection::Connection;
 pub use origin::OriginPolicy;
-pub use settings::TransportSettings;
+pub use settings::{Profile, TransportSettings};
 
 use crate::{
     bayeux::{ConnectionType, DecodeLimits},

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct TransportSettings {
     /// Where the Bayeux endpoint is mounted; every sub-path is the same endpoint.
     pub path: String,
+    /// Whose clients the mount is for.
+    pub profile: Profile,
     /// Origins of pages that may talk to the broker from another origin, like `https://app.example`; `*` allows any, without credentials.
     pub allowed_origins: Vec<String>,
     /// Largest request body or WebSocket message.
@@ -64,10 +66,23 @@ pub struct TransportSettings {
     pub cookie_secure: bool,
 }
 
+/// Whose clients a mount is for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Everybody's.
+    #[default]
+    Standard,
+    /// Those of Salesforce's streaming API: messages carry `data.event.replayId`, unknown sessions are told
+    /// `403::Unknown client`.
+    Salesforce,
+}
+
 impl Default for TransportSettings {
     fn default() -> Self {
         Self {
             path: "/bayeux".into(),
+            profile: Profile::Standard,
             allowed_origins: Vec::new(),
             max_message_bytes: 1 << 20,
             max_batch: 1000,

@@ -304,6 +304,7 @@ impl Socket {
         let session = Arc::clone(stream.session());
         let most = if self.bare { 1 } else { usize::MAX };
         let position = delivery.position;
+        let gap = delivery.gap.is_some();
         let mut rest = delivery.publications;
         while !rest.is_empty() {
             let (count, bytes) = self.next_frame(&rest, most);
@@ -313,6 +314,10 @@ impl Socket {
                 return Err(over);
             }
             rest.drain(..count);
+        }
+        // The client is told with its connect: at once.
+        if let Some((plan, _)) = self.held.take_if(|_| gap) {
+            self.answer_held(plan, position).await?;
         }
         Ok(position)
     }

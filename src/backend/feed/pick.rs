@@ -102,7 +102,7 @@ mod tests {
 
     fn publication(channel: &str, data: &str) -> Publication {
         let data = RawValue::from_string(data.into()).unwrap();
-        Publication { seq: 7, draft: Draft::new(channel, &data, None, 1_700_000_000_123) }
+        Publication::new(7, Draft::new(channel, &data, None, 1_700_000_000_123))
     }
 
     fn texts(picks: &Picks, publication: &Publication) -> Vec<String> {

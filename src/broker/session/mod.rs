@@ -16,6 +16,7 @@ use crate::{
     engine::Publication,
 };
 use parking_lot::{Mutex, MutexGuard};
+use prometheus_client::metrics::counter::Counter;
 use std::{
     pin::Pin,
     sync::{
@@ -62,6 +63,8 @@ pub enum End {
     ShuttingDown,
     /// Its lane failed; it goes on from its record at the next connect.
     LaneLost,
+    /// It fell behind what the log keeps, and the settings ask for a new handshake then.
+    Gap,
 }
 
 /// What an attachment is told when something happened.
@@ -132,14 +135,23 @@ impl Session {
     }
 
     /// Takes in a publication that concerns this session. Returns the waker of whoever should look, if anybody should.
-    pub fn enqueue(&self, publication: &Arc<Publication>, limits: QueueLimits) -> Option<Waker> {
+    /// One that may wait until `lazy` wakes nobody.
+    pub fn enqueue(
+        &self,
+        publication: &Arc<Publication>,
+        limits: QueueLimits,
+        lazy: Option<Instant>,
+        fell_behind: &Counter,
+    ) -> Option<Waker> {
         let mut state = self.state.lock();
         if publication.seq <= state.seen || state.ended.is_some() {
             return None;
         }
         state.seen = publication.seq;
-        state.push(publication, limits);
-        state.wake()
+        if state.push(publication, limits, lazy) {
+            fell_behind.inc();
+        }
+        if state.has_messages() { state.wake() } else { None }
     }
 
     /// Waits for the next event of attachment `epoch`. A heartbeat hears of no messages.
@@ -153,7 +165,10 @@ impl Session {
         if let Some(end) = state.ended {
             return Poll::Ready(Event::Ended(end));
         }
-        let waiting = messages && state.has_messages();
+        let waiting = match place {
+            Place::Delivery => messages && state.has_messages(),
+            Place::Heartbeat => state.has_gap(),
+        };
         match &mut state.attachments[place as usize] {
             Some(attachment) if attachment.epoch == epoch => {
                 if waiting {
@@ -166,6 +181,16 @@ impl Session {
             }
             _ => Poll::Ready(Event::Superseded),
         }
+    }
+
+    /// What waited for company has waited until `now`. Returns the waker of whoever should look.
+    pub fn urge(&self, now: Instant) -> Option<Waker> {
+        let mut state = self.state.lock();
+        if state.lazy_due().is_some_and(|due| due <= now) {
+            state.urge();
+            return state.wake();
+        }
+        None
     }
 
     /// Lets go of an attachment that is not needed any more; a newer one stays. Its timer is kept for the next.
@@ -187,6 +212,7 @@ impl Session {
                 state.queue_bytes += publication.weight();
                 state.queue.push_front(publication);
             }
+            state.urge();
             state.wake()
         };
         if let Some(waker) = waker {

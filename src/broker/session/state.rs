@@ -5,10 +5,13 @@
 //! Invariants: a publication is queued at most once (`seen` only grows). While `lag` is set the queue holds only what
 //! lies before it, so order survives. What was not acknowledged is never forgotten, only read again.
 
-use super::{super::policy::Identity, End, Place, QueueLimits, Subscription, Timer, Wakers};
+use super::{
+    super::{policy::Identity, replay::is_entry},
+    End, Place, QueueLimits, Subscription, Timer, Wakers,
+};
 use crate::{
     bayeux::{Advice, ClientId, ConnectionType, Pattern, Seq},
-    engine::Publication,
+    engine::{Publication, publication::Form},
 };
 use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -19,8 +22,16 @@ pub struct State {
     pub(super) queue: VecDeque<Arc<Publication>>,
     pub(super) queue_bytes: usize,
     pub(super) seen: Seq,
+    /// Whether something in the queue should not wait.
+    urgent: bool,
+    /// When the queue should not wait any longer, if it holds only what may.
+    lazy_due: Option<Instant>,
     handed: Seq,
     lag: Option<Lag>,
+    /// Positions it will not get, until it was told.
+    gap: Option<(Seq, Seq)>,
+    /// Whether it goes on from a record: only the client knows what it received before.
+    resumed: bool,
     /// With the ack extension: everything up to here has arrived. Without it: `None`.
     acked: Option<Seq>,
     pub(super) attachments: [Option<Attachment>; 2],
@@ -28,6 +39,8 @@ pub struct State {
     pub(super) timer: Option<Timer>,
     /// Who it belongs to.
     pub identity: Arc<Identity>,
+    /// How its messages are written.
+    pub form: Form,
     /// What it asked for.
     pub subscriptions: Vec<Subscription>,
     /// When it expires unless something happens before.
@@ -81,6 +94,11 @@ impl State {
             queue: VecDeque::new(),
             queue_bytes: 0,
             seen: now_at,
+            urgent: false,
+            lazy_due: None,
+            gap: None,
+            resumed: false,
+            form: Form::Plain,
             handed: now_at,
             lag: None,
             acked: None,
@@ -125,9 +143,9 @@ impl State {
         self.attachments[Place::Delivery as usize].as_ref().is_some_and(|a| a.epoch == epoch)
     }
 
-    /// Whether a delivery would find something.
+    /// Whether something waits that should be delivered now.
     pub fn has_messages(&self) -> bool {
-        !self.queue.is_empty() || self.lag.is_some()
+        self.lag.is_some() || (self.urgent && !self.queue.is_empty())
     }
 
     /// The newest position handed to the client.
@@ -196,18 +214,34 @@ impl State {
         }
     }
 
-    pub(super) fn push(&mut self, publication: &Arc<Publication>, limits: QueueLimits) {
+    /// Queues a publication; one that may wait until `lazy` urges nobody. Returns whether the queue was given up.
+    pub(super) fn push(&mut self, publication: &Arc<Publication>, limits: QueueLimits, lazy: Option<Instant>) -> bool {
+        match lazy {
+            None => self.urgent = true,
+            Some(due) => self.lazy_due = Some(self.lazy_due.map_or(due, |earlier| earlier.min(due))),
+        }
         if let Some(lag) = &mut self.lag {
             lag.to = publication.seq;
-            return;
+            return false;
         }
         let bytes = self.queue_bytes + publication.weight();
         if self.queue.len() >= limits.messages || (bytes > limits.bytes && !self.queue.is_empty()) {
             self.fall_behind(publication.seq);
-            return;
+            return true;
         }
         self.queue_bytes = bytes;
         self.queue.push_back(Arc::clone(publication));
+        false
+    }
+
+    /// When the queue should be delivered although nothing in it is urgent.
+    pub fn lazy_due(&self) -> Option<Instant> {
+        self.lazy_due.filter(|_| !self.urgent && !self.queue.is_empty())
+    }
+
+    /// What could wait has waited long enough.
+    pub(super) fn urge(&mut self) {
+        self.urgent = true;
     }
 
     /// Gives the queue up: what it held is in the log and is read from there when the client comes.
@@ -223,6 +257,28 @@ impl State {
         self.acked = Some(acked);
     }
 
+    /// Goes on from a record: the first acknowledgement of the client tells where it stands.
+    pub(in crate::broker) fn resume_acks(&mut self, acked: Seq) {
+        self.acked = Some(acked);
+        self.resumed = true;
+    }
+
+    /// Notes positions that it will not get. Returns the waker of a heartbeat that can tell the client.
+    pub(in crate::broker) fn note_gap(&mut self, first: Seq, last: Seq) -> Option<Waker> {
+        self.gap = Some(self.gap.map_or((first, last), |(a, b)| (a.min(first), b.max(last))));
+        self.attachments[Place::Heartbeat as usize].as_mut().and_then(|a| a.waker.take())
+    }
+
+    /// Whether there is a gap to tell of.
+    pub fn has_gap(&self) -> bool {
+        self.gap.is_some()
+    }
+
+    /// The gap to tell the client of. One who acknowledges is told until it is acknowledged, others once.
+    pub(in crate::broker) fn tell_gap(&mut self) -> Option<(Seq, Seq)> {
+        if self.acked.is_some() { self.gap } else { self.gap.take() }
+    }
+
     /// Up to where the client says that everything arrived; `None` when it does not say.
     pub fn acked(&self) -> Option<Seq> {
         self.acked
@@ -232,8 +288,10 @@ impl State {
     /// What was sent after the newest such position is sent again.
     pub fn acknowledge(&mut self, position: Option<Seq>) {
         let Some(before) = self.acked else { return };
+        let before = if std::mem::take(&mut self.resumed) { 0 } else { before };
         let acked = position.filter(|p| *p <= self.handed).map_or(before, |p| p.max(before));
         self.acked = Some(acked);
+        self.gap = self.gap.filter(|(_, last)| *last > acked);
         if acked < self.handed {
             self.rewind(acked);
         } else {
@@ -272,9 +330,18 @@ impl State {
     }
 
     fn drain(&mut self, max_bytes: usize) -> Vec<Arc<Publication>> {
-        let all = self.queue_bytes <= max_bytes;
-        let count = if all { self.queue.len() } else { self.fitting(max_bytes) };
+        let fitting = if self.queue_bytes <= max_bytes { self.queue.len() } else { self.fitting(max_bytes) };
+        // An entry to be expanded goes alone.
+        let count = match self.queue.iter().take(fitting).position(|p| is_entry(p)) {
+            Some(entry) => entry.max(1),
+            None => fitting,
+        };
+        let all = count == self.queue.len();
         let taken: Vec<_> = self.queue.drain(..count).collect();
+        if self.queue.is_empty() {
+            self.urgent = false;
+            self.lazy_due = None;
+        }
         self.queue_bytes = if all { 0 } else { self.queue.iter().map(|p| p.weight()).sum() };
         if self.queue.is_empty() && self.queue.capacity() > IDLE_QUEUE_CAPACITY {
             self.queue = VecDeque::new();

@@ -8,11 +8,15 @@ const LIMITS: QueueLimits = QueueLimits { messages: 3, bytes: 10_000 };
 
 fn publication(seq: Seq) -> Arc<Publication> {
     let data = RawValue::from_string(seq.to_string()).unwrap();
-    Arc::new(Publication { seq, draft: Draft::new("/a", &data, None, 0) })
+    Arc::new(Publication::new(seq, Draft::new("/a", &data, None, 0)))
 }
 
 fn session() -> Session {
     Session::new(ClientId::from_bits(1), 0, None, 10, Instant::now())
+}
+
+fn push(session: &Session, publication: &Arc<Publication>) -> Option<Waker> {
+    session.enqueue(publication, LIMITS, None, &Counter::default())
 }
 
 fn seqs(next: Next) -> Vec<Seq> {
@@ -26,7 +30,7 @@ fn seqs(next: Next) -> Vec<Seq> {
 fn a_publication_is_queued_once_and_never_from_before_the_session() {
     let s = session();
     for seq in [9, 10, 11, 11, 12, 11] {
-        s.enqueue(&publication(seq), LIMITS);
+        push(&s, &publication(seq));
     }
     let (epoch, _) = s.lock().attach(Place::Delivery, false);
     assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [11, 12]);
@@ -36,11 +40,11 @@ fn a_publication_is_queued_once_and_never_from_before_the_session() {
 #[test]
 fn what_could_not_be_written_comes_back_in_front() {
     let s = session();
-    s.enqueue(&publication(11), LIMITS);
-    s.enqueue(&publication(12), LIMITS);
+    push(&s, &publication(11));
+    push(&s, &publication(12));
     let (epoch, _) = s.lock().attach(Place::Delivery, false);
     let Next::Queued(taken) = s.lock().next(epoch, 1 << 20) else { panic!() };
-    s.enqueue(&publication(13), LIMITS);
+    push(&s, &publication(13));
     s.restore(taken);
     assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [11, 12, 13]);
 }
@@ -50,16 +54,16 @@ fn a_full_queue_becomes_a_cursor_and_then_a_queue_again() {
     let s = session();
     let (epoch, _) = s.lock().attach(Place::Delivery, false);
     for seq in 11..=14 {
-        s.enqueue(&publication(seq), LIMITS);
+        push(&s, &publication(seq));
     }
     assert_eq!(s.lock().queued(), (0, 0));
-    s.enqueue(&publication(20), LIMITS);
+    push(&s, &publication(20));
     let Next::FromLog { after: 10, to: 20 } = s.lock().next(epoch, 1 << 20) else { panic!() };
     assert!(s.lock().caught_up(epoch, 10, 15));
     let Next::FromLog { after: 15, to: 20 } = s.lock().next(epoch, 1 << 20) else { panic!() };
     assert!(!s.lock().caught_up(epoch, 10, 15), "an answer to an old question does not count");
     assert!(s.lock().caught_up(epoch, 15, 20));
-    s.enqueue(&publication(21), LIMITS);
+    push(&s, &publication(21));
     assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [21]);
 }
 
@@ -68,7 +72,7 @@ fn only_the_newest_attachment_gets_messages() {
     let s = session();
     let (old, _) = s.lock().attach(Place::Delivery, false);
     let (new, _) = s.lock().attach(Place::Delivery, false);
-    s.enqueue(&publication(11), LIMITS);
+    push(&s, &publication(11));
     assert!(matches!(s.lock().next(old, 1 << 20), Next::Nothing));
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(s.poll_event(Place::Delivery, old, &mut cx), Poll::Ready(Event::Superseded));
@@ -83,7 +87,7 @@ fn deliveries_are_bounded_but_never_empty() {
     let s = session();
     let (epoch, _) = s.lock().attach(Place::Delivery, false);
     for seq in 11..=13 {
-        s.enqueue(&publication(seq), LIMITS);
+        push(&s, &publication(seq));
     }
     let one = publication(11).weight();
     assert_eq!(seqs(s.lock().next(epoch, 1)), [11]);
@@ -97,8 +101,8 @@ fn an_ack_moves_forward_only_and_what_was_not_acked_is_read_again() {
     let s = session();
     s.lock().begin_acks(10);
     let (epoch, _) = s.lock().attach(Place::Delivery, false);
-    s.enqueue(&publication(11), LIMITS);
-    s.enqueue(&publication(12), LIMITS);
+    push(&s, &publication(11));
+    push(&s, &publication(12));
     assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [11, 12]);
     s.lock().acknowledge(Some(11));
     assert!(matches!(s.lock().next(epoch, 1 << 20), Next::FromLog { after: 11, to: 12 }));
@@ -119,11 +123,11 @@ fn a_position_is_not_handed_before_the_lane_has_shown_it() {
     s.lock().begin_acks(10);
     let (epoch, _) = s.lock().attach(Place::Delivery, false);
     for seq in 11..=14 {
-        s.enqueue(&publication(seq), LIMITS);
+        push(&s, &publication(seq));
     }
     assert!(s.lock().caught_up(epoch, 10, 20), "the log was read beyond what the lane has shown");
     assert_eq!(s.lock().handed(), 14);
-    s.enqueue(&publication(15), LIMITS);
+    push(&s, &publication(15));
     s.lock().acknowledge(Some(14));
     assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [15]);
 }
@@ -136,8 +140,8 @@ fn subscriptions_begin_where_they_were_made() {
     let wants = |seq, echo| s.lock().wants(own, &publication(seq), echo);
     assert!(!wants(11, true) && wants(12, true));
     let data = RawValue::from_string("1".into()).unwrap();
-    let mine = Publication { seq: 12, draft: Draft::new("/a", &data, None, 0).from(Some(own)) };
+    let mine = Publication::new(12, Draft::new("/a", &data, None, 0).from(Some(own)));
     assert!(s.lock().wants(own, &mine, true) && !s.lock().wants(own, &mine, false));
-    let other = Publication { seq: 12, draft: Draft::new("/a", &data, None, 0).to(ClientId::from_bits(9)) };
+    let other = Publication::new(12, Draft::new("/a", &data, None, 0).to(ClientId::from_bits(9)));
     assert!(!s.lock().wants(own, &other, true));
 }

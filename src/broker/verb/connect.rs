@@ -54,7 +54,8 @@ impl Plan {
             End::Disconnected | End::Kicked => {
                 self.with_extensions(broker, None).advise(self.advice.with(Reconnect::None))
             }
-            End::Expired => {
+            End::Expired | End::Gap => {
+                self.push_gap();
                 let error = ProtocolError::SessionUnknown(broker.settings().unknown_session_error.clone().into());
                 self.reply.failed(error).advise(self.advice.with(Reconnect::Handshake))
             }
@@ -62,7 +63,15 @@ impl Plan {
         }
     }
 
+    /// Tells the client of positions that it will not get.
+    fn push_gap(&mut self) {
+        if let Some((first, last)) = self.session.lock().tell_gap() {
+            self.reply.ext.push(("gap", format!("{{\"first\":{first},\"last\":{last}}}")));
+        }
+    }
+
     fn with_extensions(&mut self, broker: &Broker, position: Option<Seq>) -> Reply {
+        self.push_gap();
         let mut reply = std::mem::take(&mut self.reply);
         let state = self.session.lock();
         broker.extensions().iter().for_each(|e| e.answering(&state, position, &mut reply));

@@ -3,7 +3,7 @@
 //! A run of publishes in one request is appended together, so that an engine that writes to disk writes once.
 
 use crate::{
-    bayeux::{ChannelKind, Message, ProtocolError, Reply, channel},
+    bayeux::{ChannelKind, Message, ProtocolError, Reply, channel, text::text},
     broker::{Asking, Broker, Call, Caller, Denial, wall_clock_ms},
     engine::Draft,
 };
@@ -27,29 +27,43 @@ impl Broker {
         for message in messages {
             match self.judge(caller, message, now_ms).await {
                 Verdict::Append(draft) => {
+                    let draft_is_once = draft.key.is_some();
                     drafts.push(draft);
-                    appended.push(replies.len());
+                    appended.push((replies.len(), draft_is_once));
                     replies.push(Reply::to(message));
                 }
                 Verdict::Acknowledge => replies.push(Reply::to(message)),
                 Verdict::Refuse(error) => replies.push(Reply::refuse(message, error)),
             }
         }
-        if !drafts.is_empty()
-            && let Err(error) = self.append(drafts).await
-        {
-            tracing::warn!(%error, "publishes were refused");
-            for place in appended {
-                replies[place].error = Some(ProtocolError::EngineUnavailable);
-            }
+        if !drafts.is_empty() {
+            self.append_for(drafts, &appended, &mut replies).await;
         }
         replies
+    }
+
+    /// Appends what may be; `appended` says to which replies it belongs, and whether they tell where it went.
+    async fn append_for(&self, drafts: Vec<Draft>, appended: &[(usize, bool)], replies: &mut [Reply]) {
+        match self.append(drafts).await {
+            Ok(places) => {
+                for (&(reply, _), place) in appended.iter().zip(places).filter(|((_, tells), _)| *tells) {
+                    let told = format!("{{\"position\":{},\"repeated\":{}}}", place.seq, place.repeated);
+                    replies[reply].ext.push((IDEMPOTENCY, told));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "publishes were refused");
+                for &(reply, _) in appended {
+                    replies[reply].error = Some(ProtocolError::EngineUnavailable);
+                }
+            }
+        }
     }
 
     async fn judge(&self, caller: &Caller, message: &Message<'_>, now_ms: u64) -> Verdict {
         match self.check(caller, message).await {
             Err(error) => Verdict::Refuse(error),
-            Ok(Allowed { asking, data }) => match channel::kind(&message.channel) {
+            Ok(Allowed { asking, data, key }) => match channel::kind(&message.channel) {
                 ChannelKind::Meta => Verdict::Refuse(ProtocolError::ChannelDenied),
                 ChannelKind::Service => {
                     if let Some(session) = asking.session {
@@ -62,7 +76,11 @@ impl Broker {
                 }
                 ChannelKind::Broadcast => {
                     let ext = travelling_ext(message);
-                    Verdict::Append(Draft::new(&message.channel, &data, ext.as_deref(), now_ms).from(asking.session))
+                    let draft = Draft::new(&message.channel, &data, ext.as_deref(), now_ms).from(asking.session);
+                    Verdict::Append(match key {
+                        Some(key) => draft.once(asking.who.scoped(&message.channel, &key)),
+                        None => draft,
+                    })
                 }
             },
         }
@@ -87,7 +105,8 @@ impl Broker {
             caller.asking(session.identity(), Some(session.id))
         };
         let other = self.policy().may_publish(&asking, &message.channel, data).await.map_err(denied)?;
-        Ok(Allowed { asking, data: other.map_or(Cow::Borrowed(data), Cow::Owned) })
+        let key = idempotency_key(message)?;
+        Ok(Allowed { asking, data: other.map_or(Cow::Borrowed(data), Cow::Owned), key })
     }
 }
 
@@ -95,6 +114,20 @@ impl Broker {
 struct Allowed<'m> {
     asking: Asking,
     data: Cow<'m, RawValue>,
+    /// The name by which a second sending of it is known.
+    key: Option<Cow<'m, str>>,
+}
+
+/// The `ext` member that names a publish, so that it can be sent again without harm.
+const IDEMPOTENCY: &str = "idempotency";
+/// Longest such name, in bytes.
+const MAX_KEY: usize = 255;
+
+fn idempotency_key<'m>(message: &Message<'m>) -> Result<Option<Cow<'m, str>>, ProtocolError> {
+    let Some(raw) = message.ext_member(IDEMPOTENCY) else { return Ok(None) };
+    let key = text(raw.get()).filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
+    let wrong = || ProtocolError::malformed("ext.idempotency", "must be a string of 1 to 255 bytes");
+    key.map(Some).ok_or_else(wrong)
 }
 
 /// The `ext` members that go on to subscribers as they came; everything else a publisher says stays here.

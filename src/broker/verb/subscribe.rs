@@ -3,7 +3,7 @@
 use crate::{
     bayeux::{ChannelKind, Message, Pattern, ProtocolError, Reply, Seq, channel},
     broker::{
-        Broker, Caller, Happening, Session,
+        Begin, Broker, Caller, Happening, Session,
         session::{State, Subscription},
     },
 };
@@ -33,7 +33,22 @@ impl Broker {
             let allowed = self.policy().may_subscribe(&asking, pattern).await;
             allowed.map_err(|denial| denial.error(ProtocolError::SubscribeDenied))?;
         }
-        self.add_subscriptions(&session, patterns).await
+        let mut begins = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            let begin = self.beginning(message, &pattern)?;
+            begins.push((pattern, begin));
+        }
+        self.add_subscriptions(&session, begins).await
+    }
+
+    /// Where a subscription begins: with what is published from now on, unless an extension says otherwise.
+    fn beginning(&self, message: &Message<'_>, pattern: &str) -> Result<Begin, ProtocolError> {
+        for extension in self.extensions() {
+            if let Some(begin) = extension.beginning(message, pattern)? {
+                return Ok(begin);
+            }
+        }
+        Ok(Begin::Live)
     }
 
     /// The patterns that lead to broadcast channels; service channels are accepted and mean nothing.
@@ -50,24 +65,45 @@ impl Broker {
         Ok(patterns)
     }
 
-    async fn add_subscriptions(&self, session: &Arc<Session>, patterns: Vec<Arc<str>>) -> Result<(), ProtocolError> {
+    async fn add_subscriptions(
+        &self,
+        session: &Arc<Session>,
+        asked: Vec<(Arc<str>, Begin)>,
+    ) -> Result<(), ProtocolError> {
         let lane = self.lane(session.lane);
+        let new = session.lock().missing(asked, self.settings().max_subscriptions)?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        let (mut live, mut replayed, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+        for (pattern, begin) in new {
+            let drafts = self.plan_replay(session, &pattern, begin).await?;
+            if drafts.is_empty() {
+                live.push(pattern)
+            } else {
+                replayed.push(pattern)
+            }
+            entries.extend(drafts);
+        }
         let newest = || self.engine().newest();
-        let (new, saving) = {
-            let mut state = session.lock();
-            let new = state.missing(&patterns);
-            if new.is_empty() {
-                return Ok(());
-            }
-            if state.subscriptions.len() + new.len() > self.settings().max_subscriptions {
-                return Err(ProtocolError::TooManySubscriptions);
-            }
-            state.begin(&new, newest());
-            let saving = self.save(session, &state);
-            (new, saving)
-        };
+        session.lock().begin(&live, newest());
         // Positions in the index may be newer than in the record by what arrives meanwhile: nobody was promised that.
-        lane.subscribe(session, &new, newest);
+        lane.subscribe(session, &live, newest);
+        if !entries.is_empty() {
+            let places = self.append(entries).await.map_err(|_| ProtocolError::EngineUnavailable)?;
+            // The lane begins these when it reads the entries.
+            lane.caught_up(places.last().map_or(0, |place| place.seq)).await;
+        }
+        live.append(&mut replayed);
+        self.keep_subscriptions(session, live).await
+    }
+
+    /// Puts new subscriptions into the record; those that cannot be kept are taken back.
+    async fn keep_subscriptions(&self, session: &Arc<Session>, new: Vec<Arc<str>>) -> Result<(), ProtocolError> {
+        let saving = {
+            let state = session.lock();
+            self.save(session, &state)
+        };
         let saved = saving.await;
         let mut state = session.lock();
         if state.ended.is_none() && saved.is_ok() {
@@ -77,21 +113,26 @@ impl Broker {
         }
         state.subscriptions.retain(|s| !new.contains(&s.pattern));
         drop(state);
-        lane.unsubscribe(session, &new);
+        self.lane(session.lane).unsubscribe(session, &new);
         let unknown = || ProtocolError::SessionUnknown(self.settings().unknown_session_error.clone().into());
         Err(saved.map_or(ProtocolError::EngineUnavailable, |()| unknown()))
     }
 }
 
 impl State {
-    fn missing(&self, patterns: &[Arc<str>]) -> Vec<Arc<str>> {
-        let mut new: Vec<Arc<str>> = Vec::new();
-        for pattern in patterns {
-            if !self.subscriptions.iter().any(|s| s.pattern == *pattern) && !new.contains(pattern) {
-                new.push(Arc::clone(pattern));
+    /// What of this it does not hold yet.
+    fn missing(&self, asked: Vec<(Arc<str>, Begin)>, most: usize) -> Result<Vec<(Arc<str>, Begin)>, ProtocolError> {
+        let mut new: Vec<(Arc<str>, Begin)> = Vec::new();
+        for (pattern, begin) in asked {
+            let held = self.subscriptions.iter().any(|s| s.pattern == pattern);
+            if !held && !new.iter().any(|(known, _)| *known == pattern) {
+                new.push((pattern, begin));
             }
         }
-        new
+        if self.subscriptions.len() + new.len() > most && !new.is_empty() {
+            return Err(ProtocolError::TooManySubscriptions);
+        }
+        Ok(new)
     }
 
     fn begin(&mut self, patterns: &[Arc<str>], since: Seq) {
