@@ -4,10 +4,15 @@
 //! Bayeux framing and no socket. One file a family of calls.
 
 pub mod answer;
+pub mod channels;
+pub mod document;
 pub mod error;
+pub mod explain;
 pub mod publish;
 pub mod request;
 pub mod route;
+pub mod schema;
+pub mod sessions;
 pub mod settings;
 pub mod status;
 
@@ -15,7 +20,7 @@ pub use error::ApiError;
 pub use settings::ApiSettings;
 
 use crate::{
-    broker::Broker,
+    broker::{Asking, Broker},
     transport::{OriginPolicy, body::Answer},
 };
 use answer::Outcome;
@@ -75,14 +80,35 @@ impl Api {
         match call {
             Call::Health => return status::health(),
             Call::Ready => return status::ready(self),
+            Call::Document => return document::openapi(),
             _ => {}
         }
         let asking = self.admit(peer, parts).await?;
         let body = self.body(parts, body).await?;
         match call {
             Call::Publish => publish::publish(self, &asking, &body).await,
-            Call::Metrics => status::metrics(self, &asking).await,
-            _ => Err(ApiError::not_found()),
+            call => Box::pin(self.carry_out_rare(call, &asking, parts, &body)).await,
+        }
+    }
+
+    /// Everything but publishing.
+    async fn carry_out_rare(&self, call: Call, asking: &Asking, parts: &Parts, body: &[u8]) -> Outcome {
+        match call {
+            Call::Publish => publish::publish(self, asking, body).await,
+            Call::DeliverToSession(id) => sessions::deliver(self, asking, &id, body).await,
+            Call::DeliverToUser(user) => sessions::deliver_to_user(self, asking, &user, body).await,
+            Call::ListSessions => sessions::list(self, asking, parts).await,
+            Call::ShowSession(id) => sessions::show(self, asking, &id).await,
+            Call::EndSession(id) => sessions::end(self, asking, &id).await,
+            Call::RemoveSubscriptions(id) => sessions::unsubscribe(self, asking, parts, &id).await,
+            Call::ListChannels => channels::list(self, asking, parts).await,
+            Call::Subscribers(channel) => channels::subscribers(self, asking, parts, &channel).await,
+            Call::History(channel) => channels::history(self, asking, parts, &channel).await,
+            Call::Explain => explain::explain(self, asking, body).await,
+            Call::Metrics => status::metrics(self, asking).await,
+            Call::Document => document::openapi(),
+            Call::Health => status::health(),
+            Call::Ready => status::ready(self),
         }
     }
 

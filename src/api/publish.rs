@@ -4,7 +4,8 @@
 use super::{
     Api,
     answer::{self, Outcome},
-    error::{ApiError, Shown},
+    error::{ApiError, Failure, Refused, Shown},
+    schema::{PublishBody, Published},
 };
 use crate::{
     bayeux::{ClientId, ProtocolError},
@@ -57,6 +58,15 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawV
 ///
 /// # Errors
 /// When the body as a whole is wrong, or nothing of it was accepted.
+#[utoipa::path(
+    post, path = "/api/v1/publish", tag = "publish", request_body = PublishBody,
+    responses(
+        (status = 200, description = "At least one message was accepted", body = Published),
+        (status = 413, description = "The body is too large, or holds too many messages", body = Failure),
+        (status = 415, description = "The body is not JSON", body = Failure),
+        Refused,
+    ),
+)]
 pub async fn publish(api: &Api, asking: &Asking, body: &[u8]) -> Outcome {
     let (given, bare) = read(body, api.settings().max_items)?;
     let (items, of) = items(&given, api.settings().max_items)?;
@@ -93,9 +103,6 @@ fn read(body: &[u8], limit: usize) -> Result<(Vec<Given<'_>>, bool), ApiError> {
         Items { limit }.deserialize(&mut json).map_err(explain)?
     };
     json.end().map_err(explain)?;
-    if given.is_empty() {
-        return Err(ApiError::malformed("body: an array without items"));
-    }
     Ok((given, bare))
 }
 

@@ -85,6 +85,40 @@ pub fn query<T: DeserializeOwned>(parts: &Parts) -> Result<T, ApiError> {
     })
 }
 
+/// How many entries of a list are asked for.
+pub struct Page(usize);
+
+impl Page {
+    /// The page of a `limit`, or of the usual size.
+    ///
+    /// # Errors
+    /// When it is none or more than the settings allow.
+    pub fn new(api: &Api, limit: Option<usize>) -> Result<Self, ApiError> {
+        let most = api.settings().max_page;
+        match limit.unwrap_or(api.settings().page) {
+            0 => Err(ApiError::malformed("query: limit must be at least 1")),
+            limit => Ok(Self(limit.min(most))),
+        }
+    }
+
+    /// How many it holds at most.
+    pub fn limit(&self) -> usize {
+        self.0
+    }
+
+    /// What to ask for to know whether there are more.
+    pub fn with_one_more(&self) -> usize {
+        self.0 + 1
+    }
+
+    /// Takes off what is beyond the page; then returns its last entry, after which the next page begins.
+    pub fn cut<'a, T>(&self, entries: &'a mut Vec<T>) -> Option<&'a T> {
+        let more = entries.len() > self.0;
+        entries.truncate(self.0);
+        entries.last().filter(|_| more)
+    }
+}
+
 /// Turns a result into an answer.
 pub fn status_of(outcome: &Outcome) -> StatusCode {
     outcome.as_ref().map_or_else(|error| error.status, |answer| answer.status())

@@ -3,7 +3,10 @@
 //! Made by `decode`, read by the broker's verbs and by extensions. `data`, `id`, `ext` and `subscription` stay the raw
 //! text of the peer: nothing here re-serialises them. A field of the wrong type is remembered as the message's fault.
 
-use super::error::ProtocolError;
+use super::{
+    error::ProtocolError,
+    text::{Read, Text, text},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -114,8 +117,14 @@ impl<'de> Visitor<'de> for MessageVisitor {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
+            // Texts are read in one go; everything else is first cut out as it is.
+            if let Some((field, place)) = message.text_field(&key) {
+                channel_seen |= matches!(key, Key::Channel);
+                let text = map.next_value_seed(Text)?;
+                fault.note(put(text, place).map_err(|()| ProtocolError::malformed(field, "must be a string")));
+                continue;
+            }
             let raw: &'de RawValue = map.next_value()?;
-            channel_seen |= matches!(key, Key::Channel);
             fault.note(message.set(&key, raw));
         }
         if !channel_seen {
@@ -142,15 +151,7 @@ impl<'a> Message<'a> {
         let null = raw.get() == "null";
         let wrong = |field: &'static str, what: &'static str| ProtocolError::malformed(field, what);
         match key {
-            Key::Channel => {
-                self.channel = text(raw.get()).ok_or_else(|| wrong("channel", "must be a string"))?;
-            }
             Key::Id => self.id = id(raw)?,
-            Key::ClientId if null => self.client_id = None,
-            Key::ClientId => {
-                let id = text(raw.get()).ok_or_else(|| wrong("clientId", "must be a string"))?;
-                self.client_id = (!id.is_empty()).then_some(id);
-            }
             Key::Data => self.data = Some(raw),
             Key::Ext => {
                 self.ext = match raw.get().as_bytes() {
@@ -168,21 +169,39 @@ impl<'a> Message<'a> {
                     .ok_or_else(|| wrong("supportedConnectionTypes", "must be an array of strings"))?;
                 self.supported_connection_types = Some(types);
             }
-            Key::ConnectionType if null => {}
-            Key::ConnectionType => {
-                let name = text(raw.get()).ok_or_else(|| wrong("connectionType", "must be a string"))?;
-                self.connection_type = Some(name);
-            }
-            Key::Unknown => {}
+            Key::Channel | Key::ClientId | Key::ConnectionType | Key::Unknown => {}
         }
         Ok(())
     }
 }
 
-/// The text of a JSON string, borrowed when it holds no escapes.
-pub fn text(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str::<String>(raw).ok().map(Cow::Owned) } else { Some(inner.into()) }
+/// Where a text goes.
+enum Place<'m, 'a> {
+    /// It must be there.
+    Needed(&'m mut Cow<'a, str>),
+    /// `null` and nothing at all are the same as absent.
+    Optional(&'m mut Option<Cow<'a, str>>),
+}
+
+impl<'a> Message<'a> {
+    fn text_field(&mut self, key: &Key) -> Option<(&'static str, Place<'_, 'a>)> {
+        match key {
+            Key::Channel => Some(("channel", Place::Needed(&mut self.channel))),
+            Key::ClientId => Some(("clientId", Place::Optional(&mut self.client_id))),
+            Key::ConnectionType => Some(("connectionType", Place::Optional(&mut self.connection_type))),
+            _ => None,
+        }
+    }
+}
+
+fn put<'a>(read: Read<'a>, place: Place<'_, 'a>) -> Result<(), ()> {
+    match (read, place) {
+        (Read::Text(text), Place::Needed(needed)) => *needed = text,
+        (Read::Text(text), Place::Optional(optional)) => *optional = Some(text).filter(|text| !text.is_empty()),
+        (Read::Null, Place::Optional(optional)) => *optional = None,
+        _ => return Err(()),
+    }
+    Ok(())
 }
 
 fn strings(raw: &str) -> Option<Vec<Cow<'_, str>>> {

@@ -11,6 +11,7 @@ pub mod encode;
 pub mod error;
 pub mod message;
 pub mod reply;
+pub mod text;
 
 pub use advice::{Advice, Reconnect};
 pub use channel::{ChannelKind, ChannelLimits, Pattern};

@@ -4,8 +4,83 @@
 //! Asked by the connect verb. Knows cookies as opaque text and nothing of sessions.
 
 use crate::bayeux::ClientId;
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
-use std::{collections::HashMap, sync::Arc};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+/// Longest browser cookie that is taken for one.
+const MAX_BYTES: usize = 64;
+
+/// The value of a browser cookie, kept in place: every request carries one, and none should cost an allocation.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BrowserId {
+    bytes: [u8; MAX_BYTES],
+    len: u8,
+}
+
+impl BrowserId {
+    /// A cookie's value; `None` when it is empty, too long, or not printable ASCII.
+    pub fn new(value: &[u8]) -> Option<Self> {
+        // Without an early exit, so that many bytes are looked at in one step.
+        let printable = value.iter().fold(true, |so_far, byte| so_far & byte.is_ascii_graphic());
+        if value.is_empty() || value.len() > MAX_BYTES || !printable {
+            return None;
+        }
+        let mut bytes = [0; MAX_BYTES];
+        bytes[..value.len()].copy_from_slice(value);
+        Some(Self { bytes, len: u8::try_from(value.len()).ok()? })
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl PartialEq for BrowserId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for BrowserId {}
+
+impl Hash for BrowserId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.as_bytes());
+    }
+}
+
+impl fmt::Debug for BrowserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BrowserId")
+    }
+}
+
+impl TryFrom<String> for BrowserId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(text.as_bytes()).ok_or("not a browser cookie")
+    }
+}
+
+impl From<BrowserId> for String {
+    fn from(id: BrowserId) -> Self {
+        id.as_str().to_owned()
+    }
+}
 
 /// Shards, so that polls of different browsers seldom meet on one lock.
 const SHARDS: usize = 32;
@@ -14,7 +89,7 @@ const SHARDS: usize = 32;
 #[derive(Clone, Default)]
 pub struct Browsers(Arc<[Shard; SHARDS]>);
 
-type Shard = Mutex<HashMap<Arc<str>, Held>>;
+type Shard = Mutex<HashMap<BrowserId, Held, RandomState>>;
 
 /// The sessions of one browser that hold a poll. Nearly always it is one, and then nothing is allocated.
 #[derive(Default)]
@@ -55,22 +130,22 @@ impl Held {
 /// One held poll of a browser; gives its place back when dropped.
 pub struct HeldPoll {
     browsers: Browsers,
-    browser: Arc<str>,
+    browser: BrowserId,
     session: ClientId,
 }
 
 impl Browsers {
-    fn shard(&self, browser: &str) -> &Shard {
+    fn shard(&self, browser: &BrowserId) -> &Shard {
         // Cookies of ours end in random digits.
-        let tail = browser.bytes().rev().take(2).fold(0, |sum, b| sum * 31 + usize::from(b));
+        let tail = browser.as_bytes().iter().rev().take(2).fold(0, |sum, b| sum * 31 + usize::from(*b));
         &self.0[tail % SHARDS]
     }
 
     /// Takes a place for a held poll of a session; `None` when `limit` other sessions of the browser hold one already.
     /// A session that replaces its own poll needs no second place.
-    pub fn hold(&self, browser: &Arc<str>, session: ClientId, limit: usize) -> Option<HeldPoll> {
+    pub fn hold(&self, browser: &BrowserId, session: ClientId, limit: usize) -> Option<HeldPoll> {
         let mut browsers = self.shard(browser).lock();
-        let held = browsers.entry(Arc::clone(browser)).or_default();
+        let held = browsers.entry(*browser).or_default();
         // Few enough places are taken, whoever took them: nearly always so.
         if held.count() >= limit && held.others(session) >= limit {
             if held.count() == 0 {
@@ -79,7 +154,7 @@ impl Browsers {
             return None;
         }
         held.add(session);
-        Some(HeldPoll { browsers: self.clone(), browser: Arc::clone(browser), session })
+        Some(HeldPoll { browsers: self.clone(), browser: *browser, session })
     }
 
     /// Whether nobody holds anything.
@@ -104,10 +179,14 @@ impl Drop for HeldPoll {
 mod tests {
     use super::*;
 
+    fn id(text: &str) -> BrowserId {
+        BrowserId::new(text.as_bytes()).unwrap()
+    }
+
     #[test]
     fn places_are_taken_and_given_back() {
         let browsers = Browsers::default();
-        let hold = |browser: &str, session| browsers.hold(&browser.into(), ClientId::from_bits(session), 2);
+        let hold = |browser: &str, session| browsers.hold(&id(browser), ClientId::from_bits(session), 2);
         let first = hold("b", 1);
         let second = hold("b", 2);
         assert!(first.is_some() && second.is_some());
@@ -119,7 +198,7 @@ mod tests {
         assert!(hold("b", 3).is_none());
         drop((first, replacing));
         assert!(browsers.is_empty());
-        assert!(browsers.hold(&"b".into(), ClientId::from_bits(1), 0).is_none());
+        assert!(browsers.hold(&id("b"), ClientId::from_bits(1), 0).is_none());
         assert!(browsers.is_empty());
     }
 }

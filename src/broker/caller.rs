@@ -1,6 +1,9 @@
 //! Who sent a request, as far as the transport can tell. Built by transports for each request, read by the verbs.
 
-use super::policy::{Asking, Credentials, Identity};
+use super::{
+    browser::BrowserId,
+    policy::{Asking, Credentials, Identity},
+};
 use crate::bayeux::{ClientId, ConnectionType};
 use std::{net::IpAddr, sync::Arc};
 
@@ -10,7 +13,7 @@ pub struct Caller {
     /// The address it came from, when it came over a network.
     pub peer: Option<IpAddr>,
     /// The browser cookie it carried.
-    pub browser: Option<Arc<str>>,
+    pub browser: Option<BrowserId>,
     /// The transport it used.
     pub transport: ConnectionType,
     /// Whether many requests share its connection (HTTP/2): then tabs need not take turns.

@@ -3,10 +3,19 @@
 //! Called by the exchange with an accepted connect. A poll whose client went away is dropped here without having taken
 //! anything from the queue.
 
-use super::{Broker, Delivery, End, Event, Place, Plan, session::Session};
+use super::{
+    Broker, Delivery, End, Event, Place, Plan,
+    session::{Session, Timer},
+};
 use crate::bayeux::Reply;
 use futures_util::FutureExt;
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::Instant;
 
 /// What a poll is answered with.
 pub struct Answered {
@@ -25,8 +34,8 @@ impl Broker {
     pub async fn hold(&self, plan: Box<Plan>) -> Answered {
         let session = Arc::clone(&plan.session);
         let (place, epoch) = plan.attachment.unwrap_or((Place::Heartbeat, 0));
-        let attached = Attached { session: &session, epoch };
-        let event = wait(&session, place, epoch, plan.hold).await;
+        let mut attached = Attached { session: &session, epoch, timer: None };
+        let event = attached.wait(place, plan.hold).await;
         let mut delivery = Delivery::default();
         let mut kicked = false;
         let reply = match event {
@@ -47,23 +56,36 @@ impl Broker {
     }
 }
 
-/// The next event, or `None` when there was none in time.
-async fn wait(session: &Session, place: Place, epoch: u64, hold: Duration) -> Option<Event> {
-    let event = poll_fn(|cx| session.poll_event(place, epoch, cx));
-    if hold.is_zero() {
-        return event.now_or_never();
-    }
-    tokio::time::timeout(hold, event).await.ok()
-}
-
 /// Lets the attachment go when the hold ends, also by being dropped.
 struct Attached<'a> {
     session: &'a Session,
     epoch: u64,
+    timer: Option<Timer>,
+}
+
+impl Attached<'_> {
+    /// The next event, or `None` when there was none in time.
+    async fn wait(&mut self, place: Place, hold: Duration) -> Option<Event> {
+        let (session, epoch) = (self.session, self.epoch);
+        let mut event = poll_fn(move |cx| session.poll_event(place, epoch, cx));
+        if let Some(event) = (&mut event).now_or_never() {
+            return Some(event);
+        }
+        if hold.is_zero() {
+            return None;
+        }
+        let timer = self.timer.insert(session.lock().borrow_timer());
+        timer.as_mut().reset(Instant::now() + hold);
+        poll_fn(|cx| match event.poll_unpin(cx) {
+            Poll::Ready(event) => Poll::Ready(Some(event)),
+            Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
 }
 
 impl Drop for Attached<'_> {
     fn drop(&mut self) {
-        self.session.detach(self.epoch);
+        self.session.detach(self.epoch, self.timer.take());
     }
 }

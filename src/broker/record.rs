@@ -4,6 +4,7 @@
 
 use super::{
     Broker,
+    browser::BrowserId,
     policy::Identity,
     session::{Session, State, Subscription},
 };
@@ -23,7 +24,7 @@ pub struct Record {
     subscriptions: Vec<(Arc<str>, Seq)>,
     /// The browser cookie it was made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    browser: Option<Arc<str>>,
+    browser: Option<BrowserId>,
     /// Whether it acknowledges what it receives.
     #[serde(default)]
     ack: bool,
@@ -38,7 +39,7 @@ impl Broker {
     pub(super) fn save(&self, session: &Session, state: &State) -> Answer<Result<(), EngineError>> {
         let record = Record {
             subscriptions: state.subscriptions.iter().map(|s| (Arc::clone(&s.pattern), s.since)).collect(),
-            browser: session.browser.clone(),
+            browser: session.browser,
             ack: state.acked().is_some(),
             identity: Arc::clone(&state.identity),
         };

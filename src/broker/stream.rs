@@ -70,6 +70,6 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.session.detach(self.epoch);
+        self.session.detach(self.epoch, None);
     }
 }

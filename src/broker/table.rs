@@ -4,6 +4,7 @@
 
 use super::session::Session;
 use crate::bayeux::ClientId;
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use std::{
     collections::HashMap,
@@ -16,9 +17,11 @@ use std::{
 /// More shards than cores, so that two rarely want the same.
 const SHARDS: usize = 64;
 
+type Shard = RwLock<HashMap<ClientId, Arc<Session>, RandomState>>;
+
 /// The sessions of this process.
 pub struct SessionTable {
-    shards: Vec<RwLock<HashMap<ClientId, Arc<Session>>>>,
+    shards: Vec<Shard>,
     count: AtomicUsize,
 }
 
@@ -29,7 +32,7 @@ impl Default for SessionTable {
 }
 
 impl SessionTable {
-    fn shard(&self, id: ClientId) -> &RwLock<HashMap<ClientId, Arc<Session>>> {
+    fn shard(&self, id: ClientId) -> &Shard {
         &self.shards[(id.bits() as usize) % SHARDS]
     }
 

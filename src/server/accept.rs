@@ -19,7 +19,16 @@ use futures_util::{FutureExt, future::Either};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, future::Future, io::ErrorKind, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    io::ErrorKind,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch::Receiver,
@@ -105,7 +114,7 @@ impl Acceptor {
         let connection = Connection::new(self.site.transport.clone(), Some(peer.ip().to_canonical()));
         let io = TokioIo::new(NotedStream::new(stream, connection.clone(), Arc::clone(&progress)));
         let (pages, watch) = (self.site.pages.clone(), Arc::clone(&self.watch));
-        let mut stopping = self.stopping.clone();
+        let stopping = self.stopping.clone();
         let api = self.site.api.clone();
         let noted = Noted { connection: connection.clone(), progress: Arc::clone(&progress), api };
         let task = self.tasks.spawn(async move {
@@ -121,12 +130,7 @@ impl Acceptor {
                 .with_upgrades();
             tokio::pin!(serving);
             // A connection that breaks is the peer's affair; what it did not take is put back by `Closed`.
-            let ended = tokio::select! {
-                biased;
-                _ = &mut serving => true,
-                _ = stopping.wait_for(|stopping| *stopping) => false,
-            };
-            if !ended {
+            if !until_stopping(serving.as_mut(), stopping).await {
                 serving.as_mut().graceful_shutdown();
                 let _ = serving.await;
             }
@@ -162,6 +166,30 @@ fn answer(
         Either::Right(serving)
     };
     answering.inspect(move |_| progress.idle())
+}
+
+/// Runs the task's work until it is done (true) or the server stops (false). The wish to hear of the stop is registered
+/// once: a task's waker stays the same, and registering at every turn costs more than the rest of it.
+async fn until_stopping(mut serving: Pin<&mut impl Future>, stopping: Receiver<bool>) -> bool {
+    let seen = stopping.clone();
+    let mut stop = pin!(stop(stopping));
+    let mut registered = false;
+    poll_fn(|cx| {
+        if serving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if registered && !seen.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        registered = true;
+        stop.as_mut().poll(cx).map(|()| false)
+    })
+    .await
+}
+
+async fn stop(mut stopping: Receiver<bool>) {
+    // An error is a broker that is gone.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// Errors of `accept` that concern only the connection that was coming in.

@@ -9,6 +9,7 @@ use super::{
     connection::{Connection, Undelivered},
     endpoint::Accepted,
     exchange::{Dispatched, Frame, GOODBYE},
+    request::Texts,
     response,
 };
 use crate::{
@@ -33,23 +34,22 @@ pub enum Wrapping {
 /// A polling request that was handled and now waits for its answer.
 pub struct Poll {
     dispatched: Dispatched,
-    texts: Vec<Bytes>,
+    texts: Texts,
     wrapping: Wrapping,
     cookie: Option<HeaderValue>,
 }
 
 impl Transport {
     /// Handles one polling request.
-    pub(super) async fn poll(&self, mut caller: Caller, texts: Vec<Bytes>, wrapping: Wrapping) -> Accepted {
+    pub(super) async fn poll(&self, mut caller: Caller, texts: Texts, wrapping: Wrapping) -> Accepted {
         let messages = match self.decode_all(&texts) {
             Ok(messages) => messages,
             Err(bad) => return response::refused(bad).into(),
         };
         let mut cookie = None;
         if caller.browser.is_none() && messages.iter().any(|m| m.channel == meta::HANDSHAKE) {
-            let browser = response::new_browser();
-            cookie = response::browser_cookie(&browser, self.settings());
-            caller.browser = Some(browser);
+            caller.browser = response::new_browser();
+            cookie = caller.browser.and_then(|browser| response::browser_cookie(browser, self.settings()));
         }
         match self.exchange().dispatch(&caller, &messages).await {
             Ok(dispatched) => {

@@ -5,17 +5,15 @@
 use super::{connection::Connection, settings::TransportSettings};
 use crate::{
     bayeux::{BadRequest, ConnectionType, ProtocolError},
-    broker::{Broker, Caller, Credentials},
+    broker::{Broker, Caller, Credentials, browser::BrowserId},
 };
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Version, header, request::Parts};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Version, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::time::Instant;
-
-/// Longest browser cookie that is taken for one.
-const MAX_COOKIE: usize = 64;
 
 /// The sender of a request.
 pub fn caller(
@@ -26,7 +24,7 @@ pub fn caller(
 ) -> Caller {
     Caller {
         peer: connection.peer(),
-        browser: cookie(&parts.headers, &settings.cookie_name).map(Into::into),
+        browser: cookie(&parts.headers, settings.cookie_name.as_bytes()),
         transport,
         multiplexed: parts.version >= Version::HTTP_2,
         credentials: credentials(&connection.transport().exchange().broker, &parts.headers),
@@ -43,16 +41,10 @@ pub fn credentials(broker: &Broker, headers: &HeaderMap) -> Option<Arc<Credentia
     (!found.is_empty()).then(|| Arc::new(Credentials(found)))
 }
 
-/// The value of a cookie; the first one counts.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, value)| *key == name && !value.is_empty() && value.len() <= MAX_COOKIE)
-        .map(|(_, value)| value)
+/// The value of the browser cookie; the first usable one counts.
+fn cookie(headers: &HeaderMap, name: &[u8]) -> Option<BrowserId> {
+    let value = |pair: &'_ [u8]| BrowserId::new(pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")?);
+    headers.get_all(header::COOKIE).iter().find_map(|all| all.as_bytes().split(|b| *b == b';').find_map(value))
 }
 
 /// Collects a body within the size limit and the time allowed.
@@ -68,13 +60,19 @@ where
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    let deadline = Instant::now() + within;
+    let mut deadline = None;
     let mut first = Bytes::new();
     let mut more: Option<BytesMut> = None;
     loop {
-        let frame = tokio::time::timeout_at(deadline, body.frame())
-            .await
-            .map_err(|_| BadRequest::malformed("body", "too slow"))?;
+        // Nearly every body came with its head, and then no clock is needed.
+        let frame = match body.frame().now_or_never() {
+            Some(frame) => frame,
+            None => {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
+                let waiting = tokio::time::timeout_at(deadline, body.frame());
+                waiting.await.map_err(|_| BadRequest::malformed("body", "too slow"))?
+            }
+        };
         let Some(frame) = frame else { break };
         let Ok(data) = frame.map_err(|_| BadRequest::malformed("body", "incomplete"))?.into_data() else { continue };
         let length = more.as_ref().map_or(first.len(), BytesMut::len);
@@ -96,37 +94,55 @@ where
     Ok(more.map_or(first, BytesMut::freeze))
 }
 
+/// The JSON texts of a request: nearly always one.
+pub enum Texts {
+    /// The body is the text.
+    One(Bytes),
+    /// Fields of a form or a query.
+    Many(Vec<Bytes>),
+}
+
+impl Deref for Texts {
+    type Target = [Bytes];
+
+    fn deref(&self) -> &[Bytes] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+}
+
 /// The JSON texts of a body: the body itself, or its `message` fields when it is a form.
 ///
 /// # Errors
 /// When the content type is none the endpoint reads, or a form holds no message.
-pub fn texts(headers: &HeaderMap, body: Bytes) -> Result<Vec<Bytes>, BadRequest> {
-    let kind = headers.get(header::CONTENT_TYPE).map_or("", |v| v.to_str().unwrap_or("?"));
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match kind.as_str() {
-        "application/x-www-form-urlencoded" => fields(&body),
-        "" | "application/json" | "text/json" | "text/plain" if body.starts_with(b"message=") => fields(&body),
-        "" | "application/json" | "text/json" | "text/plain" => Ok(vec![body]),
-        _ => Err(BadRequest(ProtocolError::UnsupportedMediaType)),
+pub fn texts(headers: &HeaderMap, body: Bytes) -> Result<Texts, BadRequest> {
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let is = |known: &str| kind.eq_ignore_ascii_case(known.as_bytes());
+    let json = kind.is_empty() || is("application/json") || is("text/json") || is("text/plain");
+    if is("application/x-www-form-urlencoded") || json && body.starts_with(b"message=") {
+        return fields(&body);
     }
+    if json { Ok(Texts::One(body)) } else { Err(BadRequest(ProtocolError::UnsupportedMediaType)) }
 }
 
 /// The `message` fields of a form or a query.
 ///
 /// # Errors
 /// When there is none.
-pub fn fields(form: &[u8]) -> Result<Vec<Bytes>, BadRequest> {
+pub fn fields(form: &[u8]) -> Result<Texts, BadRequest> {
     let messages: Vec<Bytes> = form_urlencoded::parse(form)
         .filter(|(name, _)| name == "message")
         .map(|(_, value)| Bytes::from(value.into_owned()))
         .collect();
-    if messages.is_empty() { Err(BadRequest::malformed("message", "missing")) } else { Ok(messages) }
+    if messages.is_empty() { Err(BadRequest::malformed("message", "missing")) } else { Ok(Texts::Many(messages)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn typed(kind: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
@@ -136,13 +152,13 @@ mod tests {
     fn forms_and_json_are_told_apart() {
         let json = Bytes::from_static(b"[{}]");
         for kind in ["application/json;charset=UTF-8", "text/json", "TEXT/plain", ""] {
-            assert_eq!(texts(&typed(kind), json.clone()).unwrap(), std::slice::from_ref(&json), "{kind}");
+            assert_eq!(*texts(&typed(kind), json.clone()).unwrap(), *std::slice::from_ref(&json), "{kind}");
         }
         let form = Bytes::from_static(b"x=1&message=%5B%7B%7D%5D&message={}");
-        assert_eq!(texts(&typed("application/x-www-form-urlencoded"), form).unwrap(), ["[{}]", "{}"]);
+        assert_eq!(texts(&typed("application/x-www-form-urlencoded"), form).unwrap()[..], ["[{}]", "{}"]);
         let plain = Bytes::from_static(b"message=%7B%7D");
-        assert_eq!(texts(&typed("text/plain"), plain).unwrap(), ["{}"]);
-        assert_eq!(texts(&typed("application/xml"), json).unwrap_err().0, ProtocolError::UnsupportedMediaType);
+        assert_eq!(texts(&typed("text/plain"), plain).unwrap()[..], ["{}"]);
+        assert_eq!(texts(&typed("application/xml"), json).err().unwrap().0, ProtocolError::UnsupportedMediaType);
     }
 
     #[test]
@@ -151,7 +167,7 @@ mod tests {
             (header::COOKIE, HeaderValue::from_static("")),
             (header::COOKIE, HeaderValue::from_static("a=1; B=; B=two; B=three")),
         ]);
-        assert_eq!(cookie(&headers, "B"), Some("two"));
-        assert_eq!(cookie(&headers, "C"), None);
+        assert_eq!(cookie(&headers, b"B").unwrap().as_str(), "two");
+        assert_eq!(cookie(&headers, b"C"), None);
     }
 }

@@ -8,7 +8,10 @@ use super::{
     exchange::Frame,
     settings::TransportSettings,
 };
-use crate::bayeux::{BadRequest, Reply};
+use crate::{
+    bayeux::{BadRequest, Reply},
+    broker::browser::BrowserId,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use uuid::Uuid;
@@ -18,6 +21,9 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json;charset
 /// The type of callback-polling answers.
 pub const SCRIPT: HeaderValue = HeaderValue::from_static("text/javascript;charset=UTF-8");
 
+/// Headers of an answer to a page of another origin, without those that hyper adds.
+const USUAL_HEADERS: usize = 6;
+
 /// A whole answer.
 pub fn whole(
     status: StatusCode,
@@ -26,6 +32,7 @@ pub fn whole(
     undelivered: Option<(Undelivered, Connection)>,
 ) -> Answer {
     let mut response = Response::new(AnswerBody::Whole(ReplyBody::new(bytes, undelivered)));
+    *response.headers_mut() = HeaderMap::with_capacity(USUAL_HEADERS);
     *response.status_mut() = status;
     guard(response.headers_mut(), kind);
     response
@@ -52,17 +59,17 @@ pub fn refusal(bad: BadRequest) -> Bytes {
 }
 
 /// A new browser id, for a browser that has none.
-pub fn new_browser() -> std::sync::Arc<str> {
-    Uuid::new_v4().simple().to_string().into()
+pub fn new_browser() -> Option<BrowserId> {
+    BrowserId::new(Uuid::new_v4().simple().encode_lower(&mut Uuid::encode_buffer()).as_bytes())
 }
 
 /// The header that makes a browser keep its id.
-pub fn browser_cookie(browser: &str, settings: &TransportSettings) -> Option<HeaderValue> {
+pub fn browser_cookie(browser: BrowserId, settings: &TransportSettings) -> Option<HeaderValue> {
     let same_site = match settings.cookie_same_site.as_str() {
         "" => String::new(),
         value => format!("; SameSite={value}"),
     };
     let secure = if settings.cookie_secure { "; Secure" } else { "" };
-    let cookie = format!("{}={browser}; Path=/; HttpOnly{same_site}{secure}", settings.cookie_name);
+    let cookie = format!("{}={}; Path=/; HttpOnly{same_site}{secure}", settings.cookie_name, browser.as_str());
     HeaderValue::from_str(&cookie).ok()
 }

@@ -10,17 +10,18 @@ mod tests;
 
 pub use state::{Next, State};
 
-use super::policy::Identity;
+use super::{browser::BrowserId, policy::Identity};
 use crate::{
     bayeux::{ClientId, Seq},
     engine::Publication,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// Server state behind one client id.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub struct Session {
     /// Which fan-out lane serves it.
     pub lane: usize,
     /// The browser cookie it was made with.
-    pub browser: Option<Arc<str>>,
+    pub browser: Option<BrowserId>,
     state: Mutex<State>,
 }
 
@@ -87,12 +88,16 @@ pub enum Place {
     Heartbeat,
 }
 
+/// Ends a hold. Kept by the session between holds: moving a timer on costs nothing, while making and dropping one takes
+/// the runtime's timer lock twice.
+pub type Timer = Pin<Box<Sleep>>;
+
 /// Who is to be told that a session ended.
 pub type Wakers = [Option<Waker>; 2];
 
 impl Session {
     /// A new session that has seen everything up to `now_at`.
-    pub fn new(id: ClientId, lane: usize, browser: Option<Arc<str>>, now_at: Seq, deadline: Instant) -> Self {
+    pub fn new(id: ClientId, lane: usize, browser: Option<BrowserId>, now_at: Seq, deadline: Instant) -> Self {
         Self { id, lane, browser, state: Mutex::new(State::new(now_at, deadline)) }
     }
 
@@ -143,9 +148,12 @@ impl Session {
         }
     }
 
-    /// Lets go of an attachment that is not needed any more; a newer one stays.
-    pub fn detach(&self, epoch: u64) {
+    /// Lets go of an attachment that is not needed any more; a newer one stays. Its timer is kept for the next.
+    pub fn detach(&self, epoch: u64, timer: Option<Timer>) {
         let mut state = self.state.lock();
+        if timer.is_some() {
+            state.timer = timer;
+        }
         for place in &mut state.attachments {
             place.take_if(|attachment| attachment.epoch == epoch);
         }

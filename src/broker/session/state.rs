@@ -5,13 +5,13 @@
 //! Invariants: a publication is queued at most once (`seen` only grows). While `lag` is set the queue holds only what
 //! lies before it, so order survives. What was not acknowledged is never forgotten, only read again.
 
-use super::{super::policy::Identity, End, Place, QueueLimits, Subscription, Wakers};
+use super::{super::policy::Identity, End, Place, QueueLimits, Subscription, Timer, Wakers};
 use crate::{
     bayeux::{Advice, ClientId, ConnectionType, Pattern, Seq},
     engine::Publication,
 };
 use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// What the lock protects.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct State {
     acked: Option<Seq>,
     pub(super) attachments: [Option<Attachment>; 2],
     epoch: u64,
+    pub(super) timer: Option<Timer>,
     /// Who it belongs to.
     pub identity: Arc<Identity>,
     /// What it asked for.
@@ -84,6 +85,7 @@ impl State {
             acked: None,
             attachments: [None, None],
             epoch: 0,
+            timer: None,
             identity: Arc::default(),
             subscriptions: Vec::new(),
             deadline,
@@ -99,6 +101,11 @@ impl State {
         self.epoch += 1;
         let older = self.attachments[place as usize].replace(Attachment { epoch: self.epoch, waker: None });
         (self.epoch, older.and_then(|a| a.waker))
+    }
+
+    /// The timer for a hold, to be given back when it ends.
+    pub fn borrow_timer(&mut self) -> Timer {
+        self.timer.take().unwrap_or_else(|| Box::pin(sleep(Duration::ZERO)))
     }
 
     /// Whether somebody is attached who is given the messages.

@@ -2,8 +2,8 @@
 //! holds it for polls, the transports of streams hold it themselves beside what they push.
 
 use crate::{
-    bayeux::{Advice, ConnectionType, Message, ProtocolError, Reconnect, Reply, Seq},
-    broker::{Broker, Caller, End, Place, Session, browser::HeldPoll},
+    bayeux::{Advice, ClientId, ConnectionType, Message, ProtocolError, Reconnect, Reply, Seq},
+    broker::{Broker, Caller, End, Place, Session, browser::HeldPoll, session::State},
 };
 use std::{sync::Arc, task::Waker, time::Duration};
 use tokio::time::Instant;
@@ -85,20 +85,8 @@ impl Broker {
     }
 
     fn plan(&self, caller: &Caller, message: &Message<'_>, batched: bool, session: Arc<Session>) -> Plan {
-        {
-            let mut state = session.lock();
-            self.extensions().iter().for_each(|e| e.connecting(message, &mut state));
-        }
         let asked = message.advice.unwrap_or_default();
         let transport = speaks_over(caller, message);
-        let place = match transport {
-            ConnectionType::WebSocket => None,
-            // The stream delivers and the connect is only a heartbeat, unless deliveries must be acknowledged.
-            ConnectionType::EventSource | ConnectionType::Iframe if session.lock().acked().is_none() => {
-                Some(Place::Heartbeat)
-            }
-            _ => Some(Place::Delivery),
-        };
         let mut advice = self.advice();
         if let Some(interval) = asked.interval {
             advice.interval = interval.min(MAX_ANNOUNCED_INTERVAL);
@@ -106,11 +94,21 @@ impl Broker {
         let full = self.settings().timeout * HELD_PERCENT / 100;
         let mut hold = asked.timeout.map_or(full, |t| t.min(full));
         let mut slot = None;
-        if batched || self.is_stopping() || !self.connected_before(&session, transport) {
+        let mut state = session.lock();
+        self.extensions().iter().for_each(|e| e.connecting(message, &mut state));
+        let place = match transport {
+            ConnectionType::WebSocket => None,
+            // The stream delivers and the connect is only a heartbeat, unless deliveries must be acknowledged.
+            ConnectionType::EventSource | ConnectionType::Iframe if state.acked().is_none() => Some(Place::Heartbeat),
+            _ => Some(Place::Delivery),
+        };
+        // The first connect after a handshake or a change of transport is answered at once, so that the client learns
+        // that it works.
+        if batched || self.is_stopping() || state.advised.is_none_or(|(last, _)| last != transport) {
             hold = Duration::ZERO;
         }
-        if !hold.is_zero() && place == Some(Place::Delivery) && !session.lock().has_messages() {
-            match self.browser_slot(caller, &session) {
+        if !hold.is_zero() && place == Some(Place::Delivery) && !state.has_messages() {
+            match self.browser_slot(caller, session.id) {
                 Ok(taken) => slot = taken,
                 Err(TooManyTabs) => {
                     advice = Advice { multiple_clients: true, ..advice.after(self.settings().multi_session_interval) };
@@ -118,50 +116,39 @@ impl Broker {
                 }
             }
         }
-        let (tell, attachment, older) = self.enter(&session, (transport, advice), hold, place);
-        if let Some(older) = older {
+        let entered = self.enter(&mut state, (transport, advice), hold, place);
+        drop(state);
+        if let Some(older) = entered.older {
             older.wake();
         }
-        let quiet = {
-            let mut state = session.lock();
-            let handed = state.handed();
-            std::mem::replace(&mut state.handed_before, handed) == handed
-        };
-        let tell = tell || message.advice.is_some() || transport == ConnectionType::WebSocket;
+        let Entered { news, attachment, quiet, .. } = entered;
+        let tell = news || message.advice.is_some() || transport == ConnectionType::WebSocket;
         Plan { session, hold, attachment, quiet, reply: Reply::to(message), advice, tell, _slot: slot }
     }
 
     /// Notes the connect in the session: its deadline, its advice, and its attachment.
     fn enter(
         &self,
-        session: &Session,
+        state: &mut State,
         advised: (ConnectionType, Advice),
         hold: Duration,
         place: Option<Place>,
-    ) -> (bool, Option<(Place, u64)>, Option<Waker>) {
-        let mut state = session.lock();
+    ) -> Entered {
         state.interval = advised.1.interval;
         state.deadline = Instant::now() + hold + state.interval + self.settings().max_interval;
-        let news = state.advised != Some(advised);
-        state.advised = Some(advised);
-        let Some(place) = place else { return (news, None, None) };
+        let news = state.advised.replace(advised) != Some(advised);
+        let handed = state.handed();
+        let quiet = std::mem::replace(&mut state.handed_before, handed) == handed;
+        let Some(place) = place else { return Entered { news, attachment: None, older: None, quiet } };
         let (epoch, older) = state.attach(place);
-        (news, Some((place, epoch)), older)
+        Entered { news, attachment: Some((place, epoch)), older, quiet }
     }
 
-    /// The first connect after a handshake or a change of transport is answered at once, so that the client learns
-    /// that it works.
-    fn connected_before(&self, session: &Session, transport: ConnectionType) -> bool {
-        session.lock().advised.is_some_and(|(last, _)| last == transport)
-    }
-
-    fn browser_slot(&self, caller: &Caller, session: &Session) -> Result<Option<HeldPoll>, TooManyTabs> {
+    fn browser_slot(&self, caller: &Caller, session: ClientId) -> Result<Option<HeldPoll>, TooManyTabs> {
         match &caller.browser {
             Some(browser) if !caller.multiplexed => {
-                // The session's own copy if it is the same, so that a held poll keeps none of its own.
-                let browser = session.browser.as_ref().filter(|own| *own == browser).unwrap_or(browser);
                 let limit = self.settings().max_sessions_per_browser;
-                self.browsers().hold(browser, session.id, limit).map(Some).ok_or(TooManyTabs)
+                self.browsers().hold(browser, session, limit).map(Some).ok_or(TooManyTabs)
             }
             _ => Ok(None),
         }
@@ -172,6 +159,16 @@ impl Broker {
         let mut state = session.lock();
         state.deadline = Instant::now() + state.interval + self.settings().max_interval;
     }
+}
+
+/// What entering a connect in its session gave.
+struct Entered {
+    /// Whether its advice is news to the client.
+    news: bool,
+    attachment: Option<(Place, u64)>,
+    /// The attachment that it replaced, to be woken without the lock.
+    older: Option<Waker>,
+    quiet: bool,
 }
 
 /// The browser holds as many polls as it may.

@@ -64,8 +64,7 @@ impl Broker {
         }
         let id = ClientId::new(Uuid::new_v4());
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
-        let session =
-            Arc::new(Session::new(id, self.lane_of(id), caller.browser.clone(), self.engine().newest(), deadline));
+        let session = Arc::new(Session::new(id, self.lane_of(id), caller.browser, self.engine().newest(), deadline));
         let saving = {
             let mut state = session.lock();
             state.identity = who;
