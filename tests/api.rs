@@ -70,6 +70,7 @@ async fn when_nothing_is_accepted_the_status_says_so() {
     assert_eq!((status, &body["error"]["code"]), (400, &json!("channel_invalid")));
     let (status, body) = server.post("publish", json!([{"channel": "/meta/x", "data": 1}])).await;
     assert_eq!((status, &body["results"][0]["error"]["code"]), (403, &json!("channel_denied")));
+    assert_eq!(body["error"], body["results"][0]["error"]);
 }
 
 #[tokio::test]
@@ -103,6 +104,7 @@ async fn every_refusal_has_the_same_shape() {
         (r#"{"channel":"/a","channels":["/b"],"data":1}"#, 400, "malformed"),
         (r#"{"channels":[],"data":1}"#, 400, "malformed"),
         (r#"{"channel":7,"data":1}"#, 400, "malformed"),
+        (r#"{"channel":"/a","data":1,"exclude":null}"#, 400, "malformed"),
         (r#"{"channel":"/a","data":1,"chanel":1}"#, 400, "malformed"),
         (r#"{"channel":"/a","data":1,"exclude":"x"}"#, 400, "malformed"),
         (r#"{"channel":"/a","data":1,"idempotency_key":""}"#, 400, "malformed"),

@@ -142,7 +142,7 @@ async fn history_goes_on_where_it_stopped() {
     assert_eq!((data(&none).len(), &none["complete"]), (0, &json!(true)));
     let (_, old) = server.get("channels/h/a/history?since=7").await;
     assert!(old["lost"][0] == 8 && data(&old).len() == 5, "{old}");
-    for bad in ["limit=0", "limit=x", "since=-1", "sinse=1", "limit=1&limit=2"] {
+    for bad in ["limit=0", "limit=x", "since=-1", "sinse=1", "limit=1&limit=2", "limit=1001"] {
         let (status, answer) = server.get(&format!("channels/h/a/history?{bad}")).await;
         assert_eq!((status, &answer["error"]["code"]), (400, &json!("malformed")), "{bad}");
     }
@@ -202,7 +202,6 @@ async fn an_open_broker_explains_that_it_is_open() {
     let (status, answer) = server.post("explain", json!({"action": "subscribe", "channel": "/a/**"})).await;
     assert_eq!((status, &answer["allowed"], answer.get("rule")), (200, &json!(true), None));
     assert_eq!(server.post("explain", json!({"action": "fly"})).await.0, 400);
-    assert_eq!(server.post("explain", json!({"action": "publish", "token": "x", "identity": {}})).await.0, 400);
 }
 
 #[tokio::test]
@@ -221,4 +220,14 @@ async fn the_document_describes_every_call_and_every_described_call_is_served() 
         }
     }
     assert_eq!(described, 15, "calls of route::Call");
+    let mut operations: Vec<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values())
+        .map(|operation| operation["operationId"].as_str().unwrap())
+        .collect();
+    operations.sort_unstable();
+    operations.dedup();
+    assert_eq!(operations.len(), described);
 }

@@ -6,12 +6,10 @@ use super::{
     Api,
     answer::{self, Outcome},
     error::{ApiError, Refused},
-    request::{Page, query},
+    names::{ChannelInPath, ChannelPattern, MAX_POSITION, SessionId},
+    request::{Page, check, query, session_id},
 };
-use crate::{
-    bayeux::{ChannelLimits, Pattern, ProtocolError, Seq},
-    broker::{Asking, History},
-};
+use crate::broker::{Asking, History};
 use http::{StatusCode, request::Parts};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,9 +25,10 @@ const ENTRY_CAPACITY: usize = 96;
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// Only this channel or pattern, and those that it matches.
+    #[param(value_type = Option<ChannelPattern>)]
     pattern: Option<String>,
     /// Entries on the page; the settings say how many at most.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Those after this name: the `next` of the page before.
     after: Option<String>,
@@ -41,9 +40,10 @@ pub struct ListQuery {
 #[into_params(parameter_in = Query)]
 pub struct SubscribersQuery {
     /// Entries on the page; the settings say how many at most.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Those after this session: the `next` of the page before.
+    #[param(value_type = Option<SessionId>)]
     after: Option<String>,
 }
 
@@ -53,9 +53,10 @@ pub struct SubscribersQuery {
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
     /// Only those after this position; without it everything that is kept.
-    since: Option<Seq>,
+    #[param(minimum = 0, maximum = 9007199254740991_u64)]
+    since: Option<u64>,
     /// Entries on the page; the settings say how many at most.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -109,19 +110,19 @@ pub struct Publications {
     /// In the order of the log.
     publications: Vec<Publication>,
     /// What `since` is for the next page.
-    next: Seq,
+    next: u64,
     /// Whether the end of the log was reached.
     complete: bool,
     /// The first and last position that were asked for and are not kept any more.
     #[serde(skip_serializing_if = "Option::is_none")]
-    lost: Option<Vec<Seq>>,
+    lost: Option<Vec<u64>>,
 }
 
 /// A message with its place in the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Publication {
     /// Its place.
-    position: Seq,
+    position: u64,
     /// The channel.
     channel: String,
     /// When it was published, in milliseconds since 1970.
@@ -135,14 +136,12 @@ pub struct Publication {
 /// # Errors
 /// When the sender may not look, or asks for what is no page.
 #[utoipa::path(
-    get, path = "/api/v1/channels", tag = "channels", params(ListQuery),
+    get, path = "/api/v1/channels", operation_id = "list_channels", tag = "channels", params(ListQuery),
     responses((status = 200, description = "A page", body = Channels), Refused),
 )]
 pub async fn list(api: &Api, asking: &Asking, parts: &Parts) -> Outcome {
     let query: ListQuery = query(parts)?;
-    if let Some(pattern) = &query.pattern {
-        check(api, pattern)?;
-    }
+    check(api, query.pattern.as_deref())?;
     api.administer(asking, query.pattern.as_deref()).await?;
     let page = Page::new(api, query.limit)?;
     let mut found = api.broker().channels(query.pattern.as_deref(), query.after.as_deref(), page.with_one_more());
@@ -157,22 +156,22 @@ pub async fn list(api: &Api, asking: &Asking, parts: &Parts) -> Outcome {
 /// When the sender may not look, or the name is none.
 #[utoipa::path(
     get, path = "/api/v1/channels/{channel}/subscribers", tag = "channels",
-    params(("channel" = String, Path, description = "The channel without its leading slash; slashes inside may stand or be escaped"), SubscribersQuery),
+    params(("channel" = ChannelInPath, Path, description = "The channel or pattern"), SubscribersQuery),
     responses((status = 200, description = "A page", body = Subscribers), Refused),
 )]
 pub async fn subscribers(api: &Api, asking: &Asking, parts: &Parts, channel: &str) -> Outcome {
     let query: SubscribersQuery = query(parts)?;
-    check(api, channel)?;
+    check(api, Some(channel))?;
     api.administer(asking, Some(channel)).await?;
     let page = Page::new(api, query.limit)?;
     let all = api.broker().subscribers(channel);
     let total = all.len();
-    let after = query.after.unwrap_or_default();
+    let after = session_id(query.after.as_deref())?;
     let mut found: Vec<Subscriber> = all
         .iter()
-        .map(|session| Subscriber { session: session.id.to_string(), user: session.identity().user.clone() })
-        .filter(|subscriber| subscriber.session > after)
+        .filter(|session| after.is_none_or(|after| session.id > after))
         .take(page.with_one_more())
+        .map(|session| Subscriber { session: session.id.to_string(), user: session.identity().user.clone() })
         .collect();
     let next = page.cut(&mut found).map(|last| last.session.clone());
     answer::json(&Subscribers { total, subscribers: found, next })
@@ -184,23 +183,21 @@ pub async fn subscribers(api: &Api, asking: &Asking, parts: &Parts, channel: &st
 /// When the sender may not look, or the name is none.
 #[utoipa::path(
     get, path = "/api/v1/channels/{channel}/history", tag = "channels",
-    params(("channel" = String, Path, description = "The channel or pattern without its leading slash; slashes inside may stand or be escaped"), HistoryQuery),
+    params(("channel" = ChannelInPath, Path, description = "The channel or pattern"), HistoryQuery),
     responses((status = 200, description = "A page", body = Publications), Refused),
 )]
 pub async fn history(api: &Api, asking: &Asking, parts: &Parts, channel: &str) -> Outcome {
     let query: HistoryQuery = query(parts)?;
-    check(api, channel)?;
+    check(api, Some(channel))?;
     api.administer(asking, Some(channel)).await?;
     let limit = Page::new(api, query.limit)?.limit();
+    let since = query.since.unwrap_or(0);
+    if since > MAX_POSITION {
+        return Err(ApiError::malformed("query: since is no position"));
+    }
     let scan = api.settings().max_history_scan;
-    let history = api.broker().history(channel, query.since.unwrap_or(0), limit, scan).await?;
+    let history = api.broker().history(channel, since, limit, scan).await?;
     Ok(answer::bytes(StatusCode::OK, write(&history)))
-}
-
-fn check(api: &Api, pattern: &str) -> Result<(), ApiError> {
-    let settings = api.broker().settings();
-    let limits = ChannelLimits { bytes: settings.max_channel_bytes, segments: settings.max_channel_segments };
-    Pattern::parse(pattern, limits).map(|_| ()).ok_or_else(|| ProtocolError::ChannelInvalid.into())
 }
 
 /// Written by hand: data that was never parsed is not parsed now.

@@ -4,14 +4,17 @@
 
 use super::{
     answer::{self, Outcome},
-    channels, error, explain, publish, schema, sessions, status,
+    channels, error, explain, names, publish, schema, sessions, status,
 };
 use bytes::Bytes;
 use http::StatusCode;
 use std::sync::OnceLock;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        path::{Operation, PathItem},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 /// The document.
@@ -27,7 +30,8 @@ use utoipa::{
         channels::list, channels::subscribers, channels::history,
         explain::explain, openapi, status::metrics, status::health, status::ready,
     ),
-    components(schemas(error::Failure, schema::PublishBody, schema::Published)),
+    components(schemas(error::Failure, schema::PublishBody, schema::Published, names::ChannelName,
+        names::ChannelPattern, names::ChannelInPath, names::SessionId)),
     modifiers(&Credentials),
     security((), ("bearer" = []), ("key" = [])),
 )]
@@ -37,12 +41,20 @@ struct Credentials;
 
 impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        // What the calls' comments tell programmers about errors is in the responses.
+        for operation in document.paths.paths.values_mut().flat_map(operations) {
+            operation.description = operation.description.take().filter(|text| !text.starts_with("# Errors"));
+        }
         let components = document.components.get_or_insert_default();
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let key = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
         components.add_security_scheme("key", SecurityScheme::ApiKey(key));
     }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
 }
 
 /// This document.

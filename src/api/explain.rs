@@ -22,10 +22,10 @@ pub struct Question {
     action: Action,
     /// To which channel or pattern, where it matters.
     channel: Option<String>,
-    /// Who would do it: the claims of a token. Nobody in particular when absent.
+    /// Who would do it: the claims of a token. Nobody in particular when absent. Beside a token, claims to add to its own.
     #[schema(value_type = Option<Object>)]
     identity: Option<Map<String, Value>>,
-    /// A token to take the claims from, instead of `identity`.
+    /// A token to take the claims from.
     token: Option<String>,
     /// The name of an API key that would be shown.
     key: Option<String>,
@@ -93,23 +93,24 @@ pub async fn explain(api: &Api, asking: &Asking, body: &[u8]) -> Outcome {
 }
 
 async fn identity(api: &Api, question: &Question) -> Result<Arc<Identity>, ApiError> {
-    let mut who = match (&question.token, &question.identity) {
-        (Some(_), Some(_)) => return Err(ApiError::malformed("body: either token or identity")),
-        (Some(token), None) => {
+    let mut who = match &question.token {
+        Some(token) => {
             let ext = serde_json::json!({ "token": token }).to_string();
             let ext = RawValue::from_string(ext).map_err(|error| ApiError::malformed(error.to_string()))?;
             let who = api.broker().policy().identify(None, Some(&ext)).await;
             // It is the question that is wrong, not the sender.
             who.map_err(|denial| ApiError::malformed(format!("token: {}", ApiError::from(denial).shown.message)))?
         }
-        (None, claims) => {
-            let claims = claims.clone().unwrap_or_default();
-            let user = claims.get("sub").and_then(Value::as_str).map(Into::into);
-            Arc::new(Identity { user, claims, ..Identity::default() })
-        }
+        None => Arc::default(),
     };
+    let changed = Arc::make_mut(&mut who);
+    if let Some(claims) = &question.identity {
+        changed.claims.extend(claims.clone());
+        let user = claims.get("sub").and_then(Value::as_str).map(Into::into);
+        changed.user = user.or(changed.user.take());
+    }
     if let Some(key) = &question.key {
-        Arc::make_mut(&mut who).key = Some(key.as_str().into());
+        changed.key = Some(key.as_str().into());
     }
     Ok(who)
 }

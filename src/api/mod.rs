@@ -8,6 +8,7 @@ pub mod channels;
 pub mod document;
 pub mod error;
 pub mod explain;
+pub mod names;
 pub mod publish;
 pub mod request;
 pub mod route;

@@ -5,7 +5,7 @@
 
 use super::{Api, answer::Outcome, error::ApiError};
 use crate::{
-    bayeux::{ProtocolError, decode},
+    bayeux::{ChannelLimits, ClientId, Pattern, ProtocolError, decode},
     broker::Asking,
     transport::{origin::Verdict, request},
 };
@@ -85,6 +85,26 @@ pub fn query<T: DeserializeOwned>(parts: &Parts) -> Result<T, ApiError> {
     })
 }
 
+/// Whether a text, if there is one, is a channel or a pattern.
+///
+/// # Errors
+/// When it is not.
+pub fn check(api: &Api, pattern: Option<&str>) -> Result<(), ApiError> {
+    let settings = api.broker().settings();
+    let limits = ChannelLimits { bytes: settings.max_channel_bytes, segments: settings.max_channel_segments };
+    let good = pattern.is_none_or(|pattern| Pattern::parse(pattern, limits).is_some());
+    if good { Ok(()) } else { Err(ProtocolError::ChannelInvalid.into()) }
+}
+
+/// The session that a page begins after.
+///
+/// # Errors
+/// When it is not an id.
+pub fn session_id(after: Option<&str>) -> Result<Option<ClientId>, ApiError> {
+    let wrong = || ApiError::malformed("query: after is not a session id");
+    after.map(|id| ClientId::parse(id).ok_or_else(wrong)).transpose()
+}
+
 /// How many entries of a list are asked for.
 pub struct Page(usize);
 
@@ -96,8 +116,8 @@ impl Page {
     pub fn new(api: &Api, limit: Option<usize>) -> Result<Self, ApiError> {
         let most = api.settings().max_page;
         match limit.unwrap_or(api.settings().page) {
-            0 => Err(ApiError::malformed("query: limit must be at least 1")),
-            limit => Ok(Self(limit.min(most))),
+            limit if (1..=most).contains(&limit) => Ok(Self(limit)),
+            _ => Err(ApiError::malformed(format!("query: limit must be from 1 to {most}"))),
         }
     }
 

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "these types are described, never made")]
 
-use super::error::Shown;
-use crate::bayeux::Seq;
+use super::{
+    error::Shown,
+    names::{ChannelName, SessionId},
+};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -35,18 +37,17 @@ pub enum EitherItem {
 #[serde(deny_unknown_fields)]
 pub struct Item {
     /// The channel; no wildcard, not below `/meta` or `/service`.
-    #[schema(pattern = r"^(/[A-Za-z0-9_~-]{1,30}){1,5}$", examples("/chat/demo"))]
-    channel: String,
+    channel: ChannelName,
     /// Any JSON; subscribers receive it byte for byte.
     data: Value,
     /// The same key to the same channel again takes no second place in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, min_length = 1, max_length = 60)]
+    #[schema(nullable = false, min_length = 1, max_length = 255)]
     idempotency_key: Option<String>,
     /// A session that does not get the message although it subscribed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, pattern = "^[0-9a-f]{32}$")]
-    exclude: Option<String>,
+    #[schema(nullable = false)]
+    exclude: Option<SessionId>,
 }
 
 /// The same message to several channels.
@@ -54,24 +55,19 @@ pub struct Item {
 #[serde(deny_unknown_fields)]
 pub struct SpreadItem {
     /// The channels.
-    #[schema(min_items = 1, max_items = 100)]
+    #[schema(min_items = 1, max_items = 1000)]
     channels: Vec<ChannelName>,
     /// Any JSON; subscribers receive it byte for byte.
     data: Value,
     /// The same key to the same channel again takes no second place in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, min_length = 1, max_length = 60)]
+    #[schema(nullable = false, min_length = 1, max_length = 255)]
     idempotency_key: Option<String>,
     /// A session that does not get the message although it subscribed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, pattern = "^[0-9a-f]{32}$")]
-    exclude: Option<String>,
+    #[schema(nullable = false)]
+    exclude: Option<SessionId>,
 }
-
-/// A channel that can be published to.
-#[derive(Serialize, ToSchema)]
-#[schema(value_type = String, pattern = r"^(/[A-Za-z0-9_~-]{1,30}){1,5}$")]
-pub struct ChannelName(String);
 
 /// What became of each message, in the order of the request.
 #[derive(Serialize, ToSchema)]
@@ -100,7 +96,7 @@ pub struct AcceptedItem {
     /// Where it went.
     channel: String,
     /// Its place in the log.
-    position: Seq,
+    position: u64,
     /// Sessions of this node that it is for.
     sessions: usize,
     /// Whether it was there already under the same key.

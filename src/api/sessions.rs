@@ -6,10 +6,11 @@ use super::{
     Api,
     answer::{self, Outcome},
     error::{ApiError, Failure, Refused},
-    request::{Page, parse, query},
+    names::{ChannelName, ChannelPattern, SessionId},
+    request::{Page, check, parse, query, session_id},
 };
 use crate::{
-    bayeux::{ClientId, Seq},
+    bayeux::ClientId,
     broker::{Asking, Seen, Session},
 };
 use http::request::Parts;
@@ -26,11 +27,13 @@ pub struct ListQuery {
     /// Only those of this user.
     user: Option<String>,
     /// Only those that hold this channel, or a pattern that matches it.
+    #[param(value_type = Option<ChannelPattern>)]
     channel: Option<String>,
     /// Entries on the page; the settings say how many at most.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Those after this session: the `next` of the page before.
+    #[param(value_type = Option<SessionId>)]
     after: Option<String>,
 }
 
@@ -40,6 +43,7 @@ pub struct ListQuery {
 #[into_params(parameter_in = Query)]
 pub struct SubscriptionQuery {
     /// Only the subscription of this text; without it all of them.
+    #[param(value_type = Option<ChannelPattern>)]
     channel: Option<String>,
 }
 
@@ -75,7 +79,7 @@ pub struct Shown {
     /// Whether it acknowledges what it receives.
     acknowledges: bool,
     /// The newest position it was handed.
-    position: Seq,
+    position: u64,
     /// When it expires unless it is heard of before, in milliseconds.
     expires_in: u64,
 }
@@ -87,7 +91,7 @@ pub struct Subscription {
     #[schema(value_type = String)]
     channel: Arc<str>,
     /// Publications after this position are delivered.
-    since: Seq,
+    since: u64,
 }
 
 /// A page of sessions.
@@ -120,7 +124,7 @@ pub struct Removed {
 #[serde(deny_unknown_fields)]
 pub struct Letter<'a> {
     /// The channel it arrives on; `/service/…` too. Nobody needs to have subscribed.
-    #[schema(value_type = String, pattern = r"^(/[A-Za-z0-9_~-]{1,30}){1,5}$", examples("/private/news"))]
+    #[schema(value_type = ChannelName)]
     channel: String,
     /// Any JSON; it arrives byte for byte.
     #[serde(borrow)]
@@ -132,7 +136,7 @@ pub struct Letter<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Delivered {
     /// Its place in the log.
-    position: Seq,
+    position: u64,
 }
 
 /// Where the letters to a user stand.
@@ -141,7 +145,7 @@ pub struct DeliveredToUser {
     /// How many sessions the user has.
     sessions: usize,
     /// A place in the log for each.
-    positions: Vec<Seq>,
+    positions: Vec<u64>,
 }
 
 impl From<Seen> for Shown {
@@ -169,16 +173,14 @@ impl From<Seen> for Shown {
 /// # Errors
 /// When the sender may not look, or asks for what is no page.
 #[utoipa::path(
-    get, path = "/api/v1/sessions", tag = "sessions", params(ListQuery),
+    get, path = "/api/v1/sessions", operation_id = "list_sessions", tag = "sessions", params(ListQuery),
     responses((status = 200, description = "A page", body = Sessions), Refused),
 )]
 pub async fn list(api: &Api, asking: &Asking, parts: &Parts) -> Outcome {
     let query: ListQuery = query(parts)?;
+    check(api, query.channel.as_deref())?;
     api.administer(asking, query.channel.as_deref()).await?;
-    let after = match &query.after {
-        None => None,
-        Some(id) => Some(ClientId::parse(id).ok_or_else(|| ApiError::malformed("query: after is not a session id"))?),
-    };
+    let after = session_id(query.after.as_deref())?;
     let page = Page::new(api, query.limit)?;
     let mut found = api.broker().list(query.user.as_deref(), query.channel.as_deref(), after, page.with_one_more());
     let next = page.cut(&mut found).map(|last| last.id.to_string());
@@ -191,7 +193,7 @@ pub async fn list(api: &Api, asking: &Asking, parts: &Parts) -> Outcome {
 /// # Errors
 /// When the sender may not look, or there is none.
 #[utoipa::path(
-    get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The session")),
+    get, path = "/api/v1/sessions/{id}", operation_id = "show_session", tag = "sessions", params(("id" = SessionId, Path, description = "The session")),
     responses(
         (status = 200, description = "The session", body = Shown),
         (status = 404, description = "There is none on this node", body = Failure), Refused,
@@ -207,7 +209,7 @@ pub async fn show(api: &Api, asking: &Asking, id: &str) -> Outcome {
 /// # Errors
 /// When the sender may not, or there is none.
 #[utoipa::path(
-    delete, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The session")),
+    delete, path = "/api/v1/sessions/{id}", operation_id = "end_session", tag = "sessions", params(("id" = SessionId, Path, description = "The session")),
     responses(
         (status = 200, description = "It is over", body = Ended),
         (status = 404, description = "There is none on this node", body = Failure), Refused,
@@ -227,8 +229,8 @@ pub async fn end(api: &Api, asking: &Asking, id: &str) -> Outcome {
 /// # Errors
 /// When the sender may not, or there is none.
 #[utoipa::path(
-    delete, path = "/api/v1/sessions/{id}/subscriptions", tag = "sessions",
-    params(("id" = String, Path, description = "The session"), SubscriptionQuery),
+    delete, path = "/api/v1/sessions/{id}/subscriptions", operation_id = "remove_subscriptions", tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session"), SubscriptionQuery),
     responses(
         (status = 200, description = "Those it held", body = Removed),
         (status = 404, description = "There is no such session on this node", body = Failure), Refused,
@@ -236,6 +238,7 @@ pub async fn end(api: &Api, asking: &Asking, id: &str) -> Outcome {
 )]
 pub async fn unsubscribe(api: &Api, asking: &Asking, parts: &Parts, id: &str) -> Outcome {
     let query: SubscriptionQuery = query(parts)?;
+    check(api, query.channel.as_deref())?;
     api.administer(asking, query.channel.as_deref()).await?;
     let session = find(api, id)?;
     answer::json(&Removed { removed: api.broker().take_subscriptions(&session, query.channel.as_deref()).await? })
@@ -246,8 +249,8 @@ pub async fn unsubscribe(api: &Api, asking: &Asking, parts: &Parts, id: &str) ->
 /// # Errors
 /// When the sender may not publish to the channel, or there is no such session.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{id}/deliver", tag = "publish",
-    params(("id" = String, Path, description = "The session")), request_body = Letter,
+    post, path = "/api/v1/sessions/{id}/deliver", operation_id = "deliver_to_session", tag = "publish",
+    params(("id" = SessionId, Path, description = "The session")), request_body = Letter,
     responses(
         (status = 200, description = "It has its place in the log", body = Delivered),
         (status = 404, description = "There is no such session", body = Failure),
@@ -271,7 +274,7 @@ pub async fn deliver(api: &Api, asking: &Asking, id: &str, body: &[u8]) -> Outco
 /// # Errors
 /// When the sender may not publish to the channel.
 #[utoipa::path(
-    post, path = "/api/v1/users/{sub}/deliver", tag = "publish",
+    post, path = "/api/v1/users/{sub}/deliver", operation_id = "deliver_to_user", tag = "publish",
     params(("sub" = String, Path, description = "The user, as `sub` of its tokens says")), request_body = Letter,
     responses(
         (status = 200, description = "How many sessions it is for; none is no failure", body = DeliveredToUser),
