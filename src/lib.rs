@@ -5,6 +5,7 @@
 //! side of HTTP, [`config`] and [`server`] which put it together. `ARCHITECTURE.md` tells the whole story.
 
 pub mod api;
+pub mod backend;
 pub mod bayeux;
 pub mod broker;
 pub mod cli;

@@ -27,6 +27,32 @@ pub mod duration {
     }
 }
 
+/// The same where the setting may be left out.
+pub mod optional_duration {
+    use serde::{Deserializer, Serializer};
+    use std::time::Duration;
+
+    /// Writes a duration the way a person would.
+    ///
+    /// # Errors
+    /// Only those of the serializer.
+    #[allow(clippy::ref_option, reason = "the shape serde asks for")]
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => super::duration::serialize(value, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    /// Reads a duration with its unit.
+    ///
+    /// # Errors
+    /// When the text is not a number with a unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        super::duration::deserialize(from).map(Some)
+    }
+}
+
 /// Sizes in bytes as `"64KiB"`, `"1MiB"` or a plain number of bytes.
 pub mod size {
     use bytesize::ByteSize;

@@ -55,6 +55,8 @@ pub enum ProtocolError {
     RateLimited,
     /// `502` – the backend that serves the call failed, with the reason.
     BackendFailed(Cow<'static, str>),
+    /// `503` – the backend that serves the call cannot be asked now, with the reason.
+    BackendUnavailable(Cow<'static, str>),
     /// `503` – whoever decides what is allowed cannot be asked now.
     PolicyUnavailable,
     /// `503` – the log cannot take or give messages now.
@@ -94,7 +96,11 @@ impl ProtocolError {
             Self::UnsupportedMediaType => 415,
             Self::RateLimited => 429,
             Self::BackendFailed(_) => 502,
-            Self::PolicyUnavailable | Self::EngineUnavailable | Self::TooManySessions | Self::ShuttingDown => 503,
+            Self::BackendUnavailable(_)
+            | Self::PolicyUnavailable
+            | Self::EngineUnavailable
+            | Self::TooManySessions
+            | Self::ShuttingDown => 503,
         }
     }
 
@@ -108,6 +114,7 @@ impl ProtocolError {
             | Self::PublishDenied(reason)
             | Self::Conflict(reason)
             | Self::BackendFailed(reason)
+            | Self::BackendUnavailable(reason)
             | Self::NotAuthenticated(reason) => reason,
             _ => "",
         }
@@ -139,6 +146,7 @@ impl ProtocolError {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::RateLimited => "rate_limited",
             Self::BackendFailed(_) => "backend_failed",
+            Self::BackendUnavailable(_) => "backend_unavailable",
             Self::PolicyUnavailable => "policy_unavailable",
             Self::EngineUnavailable => "engine_unavailable",
             Self::TooManySessions => "too_many_sessions",

@@ -27,6 +27,8 @@ pub struct Metrics {
     pub dropped: Family<DropLabel, Counter>,
     /// Times a session's queue was given up for reading from the log.
     pub fell_behind: Counter,
+    /// Answers of service calls that the log would not take.
+    pub answers_lost: Counter,
     /// Fan-out lanes that failed and were started again.
     pub lane_restarts: Counter,
 }
@@ -76,6 +78,7 @@ impl Metrics {
         registry.register("restored", "Messages put back after a failed write", self.restored.clone());
         registry.register("dropped", "Messages a session will not get, by reason", self.dropped.clone());
         registry.register("fell_behind", "Queues given up for reading from the log", self.fell_behind.clone());
+        registry.register("answers_lost", "Service answers that the log would not take", self.answers_lost.clone());
         registry.register("lane_restarts", "Fan-out lanes restarted after a fault", self.lane_restarts.clone());
     }
 

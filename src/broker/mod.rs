@@ -58,6 +58,7 @@ use std::{
 use table::SessionTable;
 use throttle::Throttle;
 use tokio::{sync::watch, time::Instant};
+use tokio_util::task::TaskTracker;
 
 /// Publications a lane may be behind before publishers wait for it.
 const MAX_LANE_LAG: u64 = 10_000;
@@ -77,6 +78,8 @@ struct Inner {
     browsers: Browsers,
     throttle: Throttle,
     metrics: Metrics,
+    /// Service calls whose answers are still to come.
+    calls: TaskTracker,
     stopping: watch::Sender<bool>,
 }
 
@@ -128,6 +131,7 @@ impl Broker {
             browsers: Browsers::default(),
             throttle: Throttle::default(),
             metrics: Metrics::default(),
+            calls: TaskTracker::new(),
             stopping: watch::Sender::new(false),
         }));
         for number in 0..lanes {
@@ -252,14 +256,23 @@ impl Broker {
         &*self.0.plugins.services
     }
 
+    pub(crate) fn calls(&self) -> &TaskTracker {
+        &self.0.calls
+    }
+
     /// The request headers that callers must bring along as credentials, in lower case.
     pub fn credential_headers(&self) -> &[Arc<str>] {
         &self.0.credential_headers
     }
 
+    /// Whether anybody hears what happens.
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.0.plugins.observers.is_empty()
+    }
+
     /// Tells the observers.
     pub(crate) fn tell(&self, session: &Session, what: &Happening) {
-        if !self.0.plugins.observers.is_empty() {
+        if self.is_observed() {
             let who = session.lock().identity.clone();
             self.0.plugins.observers.iter().for_each(|o| o.happened(session.id, &who, what));
         }
@@ -317,8 +330,15 @@ impl Broker {
         };
         self.lane(session.lane).unsubscribe(session, patterns.iter().map(|s| &s.pattern));
         self.sessions().remove(session);
+        if let Some(browser) = &session.browser {
+            self.browsers().remove(browser, session.id);
+        }
         wakers.into_iter().flatten().for_each(Waker::wake);
         self.count_end(end);
+        if !patterns.is_empty() && self.is_observed() {
+            let patterns = patterns.iter().map(|s| Arc::clone(&s.pattern)).collect();
+            self.tell(session, &Happening::Unsubscribed(patterns));
+        }
         self.tell(session, &Happening::SessionRemoved(end));
         if let Err(error) = self.engine().forget(session.id).await {
             tracing::warn!(%error, session = ?session.id, "the record of a session that ended could not be removed");

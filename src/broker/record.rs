@@ -3,7 +3,7 @@
 //! Written whenever it changes, read when a client names a session that is not here. Engines store it as opaque bytes.
 
 use super::{
-    Broker,
+    Broker, Happening,
     browser::BrowserId,
     policy::Identity,
     session::{Session, State, Subscription},
@@ -81,9 +81,11 @@ impl Broker {
             state.start_behind();
         }
         self.sessions().insert(Arc::clone(&session));
+        self.enter_browser(&session);
         // The lane delivers from its own position on; what lies between is read from the log.
         let live_from = self.lane(lane).subscribe(&session, &patterns, || self.engine().newest());
         session.lock().read_from_log(live_from);
+        self.tell(&session, &Happening::Resumed(patterns));
         Ok(Some(session))
     }
 }

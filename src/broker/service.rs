@@ -10,6 +10,7 @@ use crate::{
     engine::{Answer, Draft},
 };
 use serde_json::value::RawValue;
+use std::time::Duration;
 
 /// A publish to a service channel.
 #[derive(Clone, Debug)]
@@ -43,17 +44,39 @@ impl Services for NoServices {
     }
 }
 
+/// How often the log is asked to take an answer, and the pause before it is asked again.
+const ATTEMPTS: u32 = 5;
+const RETRY: Duration = Duration::from_millis(200);
+
 impl Broker {
     /// Hands a call to whoever serves its channel; the answer follows when it is there.
     pub(super) fn call_service(&self, session: ClientId, call: Call) {
         let Some(answer) = self.services().call(&call) else { return };
         let broker = self.clone();
-        tokio::spawn(async move {
+        self.calls().spawn(async move {
             let outcome = answer.await;
             let draft = Draft::answer(&call.channel, call.id.as_deref(), &outcome, wall_clock_ms()).to(session);
-            if let Err(error) = broker.append(vec![draft]).await {
-                tracing::warn!(%error, channel = call.channel, "the answer of a service call is lost");
-            }
+            broker.append_answer(&call.channel, draft).await;
         });
+    }
+
+    /// A log that is unavailable for a moment loses no answer.
+    async fn append_answer(&self, channel: &str, draft: Draft) {
+        for attempt in 1..=ATTEMPTS {
+            match self.append(vec![draft.clone()]).await {
+                Ok(_) => return,
+                Err(error) if attempt == ATTEMPTS => {
+                    tracing::error!(%error, channel, "the answer of a service call is lost");
+                    self.metrics().answers_lost.inc();
+                }
+                Err(_) => tokio::time::sleep(RETRY * attempt).await,
+            }
+        }
+    }
+
+    /// Waits until every call that is out has its answer in the log.
+    pub async fn calls_are_answered(&self) {
+        self.calls().close();
+        self.calls().wait().await;
     }
 }

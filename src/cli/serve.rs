@@ -75,6 +75,7 @@ async fn serve(config: Config, exposure: &Exposure) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|error| failed("cannot tell the address", error))?;
     greet(&config, address, exposure);
     let settings = server::Settings {
+        calls: config.calls(),
         server: config.server,
         broker: config.broker,
         transport: config.transport,

@@ -1,5 +1,5 @@
 //! How long to wait before trying again: doubling, bounded, with jitter so that a thousand clients do not come back at
-//! once. Used by `subscriber`. Never sleeps itself.
+//! once. Used by `subscriber` and by `backend`. Never sleeps itself.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -12,7 +12,7 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     failures: u32,
@@ -25,12 +25,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(first: Duration, longest: Duration) -> Self {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, failures: 0 }
     }
 
     /// The next wait: between half of the bound and the bound, which doubles with each failure.
-    pub(super) fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let bound = self.first.saturating_mul(1 << self.failures.min(16)).min(self.longest);
         self.failures = self.failures.saturating_add(1);
         bound.mul_f64(0.5 + 0.5 * random_fraction())

@@ -11,6 +11,7 @@ mod subscriber;
 mod tests;
 mod wire;
 
+pub(crate) use backoff::Backoff;
 pub use publish::{Publication, Publisher};
 pub use subscriber::{Event, Subscriber};
 pub use wire::Message;

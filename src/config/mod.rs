@@ -19,6 +19,7 @@ pub use tree::Origin;
 
 use crate::{
     api::settings::ApiSettings,
+    backend::settings::{BackendSettings, EventsSettings, ForwardSettings, HookSettings, Plan, ServiceSettings},
     broker::settings::BrokerSettings,
     engine::settings::EngineSettings,
     server::settings::{LogSettings, ServerSettings},
@@ -42,6 +43,20 @@ pub struct Config {
     pub api: ApiSettings,
     /// What holds the log, and how much of it is kept.
     pub engine: EngineSettings,
+    /// How the user's backends are called.
+    pub backend: BackendSettings,
+    /// Who serves a service channel; one `[[service]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub service: Vec<ServiceSettings>,
+    /// Who is asked before something takes effect; one `[[hook]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hook: Vec<HookSettings>,
+    /// Who is given a copy of what is published; one `[[forward]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forward: Vec<ForwardSettings>,
+    /// Who hears what happens to sessions and channels; one `[[events]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventsSettings>,
     /// What is logged, and how it looks.
     pub log: LogSettings,
 }
@@ -54,6 +69,18 @@ impl Config {
         self.transport.validate(&mut |key, text| problem(format!("transport.{key}"), text));
         self.api.validate(&mut |key, text| problem(format!("api.{key}"), text));
         self.engine.validate(&mut |key, text| problem(format!("engine.{key}"), text));
+        self.calls().validate(problem);
+    }
+
+    /// Everything about calls to backends, as the server takes it.
+    pub fn calls(&self) -> Plan {
+        Plan {
+            common: self.backend.clone(),
+            services: self.service.clone(),
+            hooks: self.hook.clone(),
+            forwards: self.forward.clone(),
+            events: self.events.clone(),
+        }
     }
 }
 

@@ -13,7 +13,8 @@ pub use settings::{LogFormat, LogSettings, ServerSettings};
 
 use crate::{
     api::{Api, ApiSettings},
-    broker::{Broker, BrokerSettings, Plugins},
+    backend::{self, Backend},
+    broker::{Broker, BrokerSettings, Plugins, policy},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
     extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
@@ -22,7 +23,7 @@ use accept::{Acceptor, Site};
 use prometheus_client::registry::Registry;
 use std::{
     future::Future,
-    io::Result,
+    io::{Error, Result},
     net::SocketAddr,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -42,12 +43,14 @@ pub struct Settings {
     pub api: ApiSettings,
     /// `[engine]`.
     pub engine: EngineSettings,
+    /// `[backend]` and the entries that use it.
+    pub calls: backend::Plan,
 }
 
 /// Serves until `shutdown` completes, then answers what is held, closes what is open, and returns.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// When the listener cannot be used, or backends cannot be called as configured.
 pub async fn run(
     settings: Settings,
     listener: TcpListener,
@@ -55,8 +58,15 @@ pub async fn run(
 ) -> Result<()> {
     let address = listener.local_addr()?;
     let offered = transport::offered(&settings.transport);
-    let plugins = Plugins { extensions: extension::all(), ..Plugins::default() };
+    let backend = Backend::new(settings.calls.clone()).map_err(Error::other)?;
+    let plugins = Plugins {
+        extensions: extension::all(),
+        policy: backend.policy(Arc::new(policy::Open)),
+        services: backend.services(),
+        observers: backend.observers(),
+    };
     let broker = Broker::start(settings.broker.clone(), offered, engine(&settings), plugins);
+    backend.start(&broker);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
     let api = settings.api.enabled.then(|| Api::new(broker.clone(), settings.api.clone(), registry(&broker)));
@@ -69,7 +79,8 @@ pub async fn run(
     tracing::info!("stopping: held connects are answered, sockets are closed");
     broker.stop();
     tasks.close();
-    if tokio::time::timeout(settings.server.drain_timeout, tasks.wait()).await.is_err() {
+    let drained = async { tokio::join!(tasks.wait(), broker.calls_are_answered()) };
+    if tokio::time::timeout(settings.server.drain_timeout, drained).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections were still open when the time to drain was over");
     }
     Ok(())

@@ -1,0 +1,235 @@
+//! One URL of a backend: a signed POST out, a bounded answer back, and what protects both sides from each other.
+//!
+//! Used by service calls, hooks and forwarders. The URL comes from the configuration and is never built from anything a
+//! client sent. Redirects are not followed, and nothing is sent twice here.
+
+use super::{
+    breaker::{self, Breaker},
+    gate::{Gate, Place},
+    metrics::Metrics,
+    settings::BackendSettings,
+    sign::Signer,
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use reqwest::{Client, Response, StatusCode, Url, header::CONTENT_TYPE};
+use std::{
+    error::Error as _,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No answer in time.
+    Timeout,
+    /// As many calls are out and wait as are allowed.
+    Busy,
+    /// It failed so often that it is left in peace for a while.
+    Paused,
+    /// No connection, or it broke.
+    Unreachable(String),
+    /// It wants the call to go somewhere else.
+    Redirect,
+    /// It answered with this status.
+    Status(u16),
+    /// Its answer is larger than allowed.
+    TooLarge,
+    /// Its answer is not what was asked for.
+    Garbage(&'static str),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Busy => f.write_str("busy"),
+            Self::Paused => f.write_str("paused after failures"),
+            Self::Unreachable(why) => write!(f, "unreachable: {why}"),
+            Self::Redirect => f.write_str("it redirects, which is not followed"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::TooLarge => f.write_str("the answer is too large"),
+            Self::Garbage(what) => f.write_str(what),
+        }
+    }
+}
+
+impl Failure {
+    /// Whether it says that the backend is not well. One that says no is.
+    fn is_fault(&self) -> bool {
+        !matches!(self, Self::Status(400..=499) | Self::Busy | Self::Paused)
+    }
+}
+
+/// What all targets share.
+pub struct Caller {
+    http: Client,
+    signer: Signer,
+    settings: BackendSettings,
+    metrics: Metrics,
+}
+
+impl Caller {
+    /// A caller with its own pool of connections.
+    ///
+    /// # Errors
+    /// When a secret or the pool cannot be used.
+    pub fn new(settings: BackendSettings, metrics: Metrics) -> Result<Self, String> {
+        let signer = Signer::new(&settings.secrets).map_err(|why| format!("backend.secrets: {why}"))?;
+        let http = super::http::client(&settings).map_err(|error| in_full(&error))?;
+        Ok(Self { http, signer, settings, metrics })
+    }
+}
+
+/// One URL.
+pub struct Target {
+    url: Url,
+    gate: Gate,
+    breaker: Mutex<Breaker>,
+    caller: Arc<Caller>,
+}
+
+impl Target {
+    /// A target on a URL of the configuration.
+    pub fn new(url: Url, caller: Arc<Caller>) -> Self {
+        let s = &caller.settings;
+        Self {
+            gate: Gate::new(s.max_concurrency, s.max_waiting),
+            breaker: Mutex::new(Breaker::new(s.breaker_failures, s.breaker_pause)),
+            url,
+            caller,
+        }
+    }
+
+    /// Where it is, for logs: without the query, which may hold what nobody should read.
+    pub fn name(&self) -> impl fmt::Display {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        url
+    }
+
+    /// A place among those who want to call, at once or not at all.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn place(&self) -> Result<Place, Failure> {
+        if self.breaker.lock().is_open(Instant::now()) {
+            return Err(Failure::Paused);
+        }
+        self.gate.place().ok_or(Failure::Busy)
+    }
+
+    /// Calls once, within `patience`, when it is its turn. `read` makes sense of the answer.
+    ///
+    /// # Errors
+    /// Why there is no answer that makes sense.
+    pub async fn call<T>(
+        &self,
+        place: Place,
+        body: Vec<u8>,
+        patience: Duration,
+        read: impl FnOnce(&[u8]) -> Result<T, &'static str>,
+    ) -> Result<T, Failure> {
+        let deadline = Instant::now() + patience;
+        let turn = timeout_at(deadline, place.turn()).await.ok().flatten().ok_or(Failure::Busy)?;
+        if !self.breaker.lock().admit(Instant::now()) {
+            return Err(Failure::Paused);
+        }
+        let answer = self.post(body.into(), &new_id(), deadline).await;
+        drop(turn);
+        let outcome = answer.and_then(|body| read(&body).map_err(Failure::Garbage));
+        self.note(outcome.as_ref().err());
+        outcome
+    }
+
+    fn note(&self, failure: Option<&Failure>) {
+        let turn = match failure {
+            Some(failure) if failure.is_fault() => self.breaker.lock().failed(Instant::now()),
+            _ => self.breaker.lock().succeeded(),
+        };
+        match turn {
+            breaker::Turn::Opened => {
+                self.caller.metrics.pauses.inc();
+                tracing::warn!(backend = %self.name(), "failed too often; it is left in peace for a while");
+            }
+            breaker::Turn::Closed => tracing::info!(backend = %self.name(), "answers again"),
+            breaker::Turn::Stayed => {}
+        }
+    }
+
+    /// Sends one signed request, without any protection but the deadline and the bound on the answer.
+    ///
+    /// # Errors
+    /// Why there is no answer with a status of success.
+    pub async fn post(&self, body: Bytes, id: &str, deadline: Instant) -> Result<Vec<u8>, Failure> {
+        let begun = Instant::now();
+        let outcome = match timeout_at(deadline, self.exchange(body, id)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::Timeout),
+        };
+        self.caller.metrics.requested(outcome.as_ref().err(), begun.elapsed());
+        if let Err(failure) = &outcome {
+            tracing::debug!(backend = %self.name(), id, %failure, "a call failed");
+        }
+        outcome
+    }
+
+    async fn exchange(&self, body: Bytes, id: &str) -> Result<Vec<u8>, Failure> {
+        let time_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let mut request = self
+            .caller
+            .http
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", time_s);
+        if let Some(signature) = self.caller.signer.sign(id, time_s, &body) {
+            request = request.header("webhook-signature", signature);
+        }
+        let response = request.body(body).send().await.map_err(|error| unreachable(&error))?;
+        match response.status() {
+            status if status.is_success() => read(response, self.caller.settings.max_response_bytes).await,
+            status if status.is_redirection() => Err(Failure::Redirect),
+            status => Err(Failure::Status(StatusCode::as_u16(&status))),
+        }
+    }
+}
+
+/// A new `webhook-id`.
+pub fn new_id() -> String {
+    format!("msg_{}", Uuid::new_v4().simple())
+}
+
+async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
+    let announced = response.content_length().unwrap_or(0);
+    if announced > most as u64 {
+        return Err(Failure::TooLarge);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+        if body.len() + chunk.len() > most {
+            return Err(Failure::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn unreachable(error: &reqwest::Error) -> Failure {
+    if error.is_timeout() { Failure::Timeout } else { Failure::Unreachable(in_full(error)) }
+}
+
+/// The innermost cause says most, and reqwest's own sentence repeats the URL.
+fn in_full(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    let mut next = error.source();
+    while let Some(inner) = next {
+        cause = inner;
+        next = inner.source();
+    }
+    cause.to_string()
+}
