@@ -8,6 +8,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::Server;
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn one_message_is_published_and_its_place_is_told() {
@@ -159,5 +160,35 @@ async fn health_and_metrics_are_told() {
     assert_eq!(server.call("GET", "/readyz", &[], None).await, (200, json!({"status": "ok"})));
     let page = server.get_text("/metrics").await;
     assert!(page.contains("\nbayeuxd_publications_total 1\n"), "{page}");
+    assert!(page.contains("\nbayeuxd_connections 1\n"), "{page}");
+    assert!(
+        page.contains("\nprocess_resident_memory_bytes ") && page.contains("\nprocess_cpu_seconds_total "),
+        "{page}"
+    );
     assert!(page.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn an_address_of_its_own_keeps_backends_and_clients_apart() {
+    let own = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut server = Server::start_with(|settings| settings.api.listen = own.to_string()).await;
+    // Until both listen.
+    assert_eq!(server.call("GET", "/healthz", &[], None).await.0, 200);
+    for path in ["/metrics", "/api/v1/openapi.json"] {
+        assert_eq!(server.call("GET", path, &[], None).await, (404, json!("")), "{path}");
+    }
+    server.address = own;
+    assert_eq!(server.post("publish", json!({"channel": "/a", "data": 1})).await.0, 200);
+    assert_eq!(server.call("GET", "/readyz", &[], None).await.0, 200);
+    assert!(server.get_text("/metrics").await.contains("bayeuxd_publications_total 1"));
+    for path in ["/bayeux", "/"] {
+        assert_eq!(server.call("GET", path, &[], None).await.1["error"]["code"], "not_found", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn without_an_api_there_is_only_health() {
+    let server = Server::start_with(|settings| settings.api.enabled = false).await;
+    assert_eq!(server.post("publish", json!({"channel": "/a", "data": 1})).await.0, 404);
+    assert_eq!(server.call("GET", "/healthz", &[], None).await.0, 200);
 }

@@ -90,7 +90,7 @@ fn greet(config: &Config, address: SocketAddr, exposure: &Exposure) {
         Exposure::Machine => tracing::info!("open for every program on this machine (loopback address)"),
         Exposure::Network => tracing::warn!("open for everyone who can reach {address} (--open)"),
     }
-    let places = Places::new(address, &config.transport.path);
+    let places = Places::new(address, &config.transport.path, config.server.tls.is_on());
     match config.log.format {
         LogFormat::Text => drop(write!(io::stderr(), "{}", places.block())),
         LogFormat::Json => tracing::info!(playground = places.playground, bayeux = places.bayeux, "listening"),
