@@ -6,8 +6,9 @@
 
 mod support;
 
+use reqwest::Method;
 use serde_json::{Value, json};
-use support::Server;
+use support::{DEADLINE, Server};
 use tokio::net::TcpListener;
 
 #[tokio::test]
@@ -150,6 +151,26 @@ async fn browsers_cannot_be_made_to_drive_it() {
     assert_eq!((status, &answer["error"]["code"]), (403, &json!("origin_denied")));
     let (status, _) = server.call("OPTIONS", "/api/v1/publish", &[("origin", "https://evil.example")], None).await;
     assert_eq!(status, 405);
+}
+
+#[tokio::test]
+async fn pages_that_are_listed_may_call_it() {
+    let server = Server::start_with(|s| s.api.allowed_origins = vec!["https://admin.example".into()]).await;
+    let url = format!("{}/api/v1/sessions", server.origin());
+    let ask =
+        |method, origin: &'static str| server.http.request(method, &url).header("origin", origin).timeout(DEADLINE);
+    let preflight = ask(Method::OPTIONS, "https://admin.example").send().await.unwrap();
+    assert_eq!(
+        (preflight.status().as_u16(), &preflight.headers()["access-control-allow-methods"]),
+        (204, &"GET, POST, DELETE".parse().unwrap())
+    );
+    let answer = ask(Method::GET, "https://admin.example").send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["access-control-allow-origin"]),
+        (200, &"https://admin.example".parse().unwrap())
+    );
+    let denied = ask(Method::GET, "https://evil.example").send().await.unwrap();
+    assert!(denied.status() == 403 && !denied.headers().contains_key("access-control-allow-origin"));
 }
 
 #[tokio::test]

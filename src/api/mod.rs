@@ -9,6 +9,7 @@ pub mod document;
 pub mod error;
 pub mod explain;
 pub mod names;
+pub mod origin;
 pub mod publish;
 pub mod request;
 pub mod route;
@@ -21,12 +22,13 @@ pub use error::ApiError;
 pub use settings::ApiSettings;
 
 use crate::{
+    bayeux::ProtocolError,
     broker::{Asking, Broker},
-    transport::{OriginPolicy, body::Answer},
+    transport::{OriginPolicy, body::Answer, origin::Verdict},
 };
 use answer::Outcome;
 use bytes::Bytes;
-use http::{Request, request::Parts};
+use http::{Method, Request, request::Parts};
 use http_body::Body;
 use prometheus_client::registry::Registry;
 use route::Call;
@@ -57,10 +59,15 @@ impl Api {
     {
         let began = Instant::now();
         let (parts, body) = request.into_parts();
+        let verdict = self.origins().judge(&parts.method, &parts.headers);
+        if parts.method == Method::OPTIONS && matches!(verdict, Verdict::Listed(_)) {
+            return origin::preflight(&verdict);
+        }
         let call = route::call(&parts.method, parts.uri.path());
         // The call's name, as paths hold session ids.
         let name = call.as_ref().map_or("none", Call::name);
         let outcome = match call {
+            Ok(_) if verdict == Verdict::Denied => Err(ProtocolError::OriginDenied.into()),
             Ok(call) => self.carry_out(call, peer, &parts, body).await,
             Err(error) => Err(error),
         };
@@ -71,7 +78,11 @@ impl Api {
             peer = ?peer,
             micros = began.elapsed().as_micros(),
         );
-        outcome.unwrap_or_else(answer::refused)
+        let mut answer = outcome.unwrap_or_else(answer::refused);
+        if matches!(verdict, Verdict::Listed(_)) {
+            verdict.apply(answer.headers_mut());
+        }
+        answer
     }
 
     async fn carry_out<B>(&self, call: Call, peer: Option<IpAddr>, parts: &Parts, body: B) -> Outcome

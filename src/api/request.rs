@@ -1,13 +1,12 @@
 //! What is read from a request: who asks, from where, and its JSON body within bounds.
 //!
-//! Called by the dispatch before any call. Pages of foreign origins are turned away here, so that no browser can be
-//! made to drive the API.
+//! Called by the dispatch before any call. Forms are turned away here.
 
 use super::{Api, answer::Outcome, error::ApiError};
 use crate::{
     bayeux::{ChannelLimits, ClientId, Pattern, ProtocolError, decode},
     broker::Asking,
-    transport::{origin::Verdict, request},
+    transport::request,
 };
 use axum::extract::Query;
 use bytes::Bytes;
@@ -27,9 +26,6 @@ pub struct Asked<'a> {
 impl Api {
     /// Who sends a request, if it may be listened to at all.
     pub(super) async fn admit(&self, peer: Option<IpAddr>, parts: &Parts) -> Result<Asking, ApiError> {
-        if self.origins().judge(&parts.method, &parts.headers) == Verdict::Denied {
-            return Err(ProtocolError::OriginDenied.into());
-        }
         let credentials = request::credentials(self.broker(), &parts.headers);
         let who = self.broker().policy().identify(credentials.as_ref(), None).await?;
         Ok(Asking { who, session: None, peer, credentials })

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{Config, Flag},
-    server::{self, settings::LogFormat},
+    server::{self, ServerSettings, settings::LogFormat},
 };
 use std::{
     io::{self, Write},
@@ -51,6 +51,9 @@ impl Serve {
         let config = self.set.load(self.config, shorthands(self.listen, self.open))?.config;
         logging::start(&config.log)?;
         let exposure = exposure::check(&config.server)?;
+        if let Some(listen) = config.api.own_address() {
+            exposure::check(&ServerSettings { listen, ..config.server.clone() })?;
+        }
         raise_file_limit(config.broker.max_sessions);
         let runtime = runtime(config.server.threads)?;
         let outcome = runtime.block_on(serve(config, &exposure));

@@ -108,11 +108,9 @@ pub async fn run(
 
 /// The listener that the API has to itself, if it has one.
 async fn own_listener(settings: &ApiSettings) -> Result<Option<TcpListener>> {
-    if !settings.enabled || settings.listen.is_empty() {
-        return Ok(None);
-    }
-    let listener = TcpListener::bind(&settings.listen).await;
-    let listener = listener.map_err(|e| Error::new(e.kind(), format!("cannot listen on {}: {e}", settings.listen)))?;
+    let Some(address) = settings.own_address() else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|e| Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
     tracing::info!("the API listens on http://{}{}", listener.local_addr()?, route::API);
     Ok(Some(listener))
 }
