@@ -213,3 +213,19 @@ async fn without_an_api_there_is_only_health() {
     assert_eq!(server.post("publish", json!({"channel": "/a", "data": 1})).await.0, 404);
     assert_eq!(server.call("GET", "/healthz", &[], None).await.0, 200);
 }
+
+#[tokio::test]
+async fn the_same_key_takes_one_place() {
+    let server = Server::start().await;
+    let mut ann = server.subscriber(&["/a", "/b"]).await;
+    let item = |channel: &str, data: u8| json!({"channel": channel, "data": data, "idempotency_key": "k"});
+    let (_, first) = server.post("publish", item("/a", 1)).await;
+    let (_, again) = server.post("publish", json!([item("/a", 2), item("/b", 3)])).await;
+    assert_eq!(first["results"][0].get("repeated"), None);
+    assert_eq!(
+        (&again["results"][0]["position"], &again["results"][0]["repeated"]),
+        (&first["results"][0]["position"], &json!(true))
+    );
+    assert_eq!(again["results"][1].get("repeated"), None, "keys belong to their channel");
+    assert_eq!([ann.next().await["data"].clone(), ann.next().await["data"].clone()], [1, 3]);
+}

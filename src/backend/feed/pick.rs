@@ -47,6 +47,14 @@ impl Picks {
         }
     }
 
+    /// The channels it picks from.
+    pub fn pattern(&self) -> Arc<str> {
+        match self {
+            Self::Publications(pattern) => Arc::clone(pattern),
+            Self::Events(_) => event::CHANNEL.into(),
+        }
+    }
+
     /// Whether it picks publications to exactly this channel.
     pub fn is_of(&self, channel: &str) -> bool {
         matches!(self, Self::Publications(pattern) if **pattern == *channel)
