@@ -6,8 +6,10 @@
 
 mod support;
 
+use reqwest::Method;
 use serde_json::{Value, json};
-use support::Server;
+use support::{DEADLINE, Server};
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn one_message_is_published_and_its_place_is_told() {
@@ -70,6 +72,7 @@ async fn when_nothing_is_accepted_the_status_says_so() {
     assert_eq!((status, &body["error"]["code"]), (400, &json!("channel_invalid")));
     let (status, body) = server.post("publish", json!([{"channel": "/meta/x", "data": 1}])).await;
     assert_eq!((status, &body["results"][0]["error"]["code"]), (403, &json!("channel_denied")));
+    assert_eq!(body["error"], body["results"][0]["error"]);
 }
 
 #[tokio::test]
@@ -97,13 +100,13 @@ async fn every_refusal_has_the_same_shape() {
     let cases = [
         ("{", 400, "malformed"),
         ("", 400, "malformed"),
-        ("[]", 400, "malformed"),
         ("7", 400, "malformed"),
         (r#"{"channel":"/a"}"#, 400, "malformed"),
         (r#"{"data":1}"#, 400, "malformed"),
         (r#"{"channel":"/a","channels":["/b"],"data":1}"#, 400, "malformed"),
         (r#"{"channels":[],"data":1}"#, 400, "malformed"),
         (r#"{"channel":7,"data":1}"#, 400, "malformed"),
+        (r#"{"channel":"/a","data":1,"exclude":null}"#, 400, "malformed"),
         (r#"{"channel":"/a","data":1,"chanel":1}"#, 400, "malformed"),
         (r#"{"channel":"/a","data":1,"exclude":"x"}"#, 400, "malformed"),
         (r#"{"channel":"/a","data":1,"idempotency_key":""}"#, 400, "malformed"),
@@ -151,6 +154,26 @@ async fn browsers_cannot_be_made_to_drive_it() {
 }
 
 #[tokio::test]
+async fn pages_that_are_listed_may_call_it() {
+    let server = Server::start_with(|s| s.api.allowed_origins = vec!["https://admin.example".into()]).await;
+    let url = format!("{}/api/v1/sessions", server.origin());
+    let ask =
+        |method, origin: &'static str| server.http.request(method, &url).header("origin", origin).timeout(DEADLINE);
+    let preflight = ask(Method::OPTIONS, "https://admin.example").send().await.unwrap();
+    assert_eq!(
+        (preflight.status().as_u16(), &preflight.headers()["access-control-allow-methods"]),
+        (204, &"GET, POST, DELETE".parse().unwrap())
+    );
+    let answer = ask(Method::GET, "https://admin.example").send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["access-control-allow-origin"]),
+        (200, &"https://admin.example".parse().unwrap())
+    );
+    let denied = ask(Method::GET, "https://evil.example").send().await.unwrap();
+    assert!(denied.status() == 403 && !denied.headers().contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
 async fn health_and_metrics_are_told() {
     let server = Server::start().await;
     server.post("publish", json!({"channel": "/a", "data": 1})).await;
@@ -158,5 +181,51 @@ async fn health_and_metrics_are_told() {
     assert_eq!(server.call("GET", "/readyz", &[], None).await, (200, json!({"status": "ok"})));
     let page = server.get_text("/metrics").await;
     assert!(page.contains("\nbayeuxd_publications_total 1\n"), "{page}");
+    assert!(page.contains("\nbayeuxd_connections 1\n"), "{page}");
+    assert!(
+        page.contains("\nprocess_resident_memory_bytes ") && page.contains("\nprocess_cpu_seconds_total "),
+        "{page}"
+    );
     assert!(page.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn an_address_of_its_own_keeps_backends_and_clients_apart() {
+    let own = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut server = Server::start_with(|settings| settings.api.listen = own.to_string()).await;
+    // Until both listen.
+    assert_eq!(server.call("GET", "/healthz", &[], None).await.0, 200);
+    for path in ["/metrics", "/api/v1/openapi.json"] {
+        assert_eq!(server.call("GET", path, &[], None).await, (404, json!("")), "{path}");
+    }
+    server.address = own;
+    assert_eq!(server.post("publish", json!({"channel": "/a", "data": 1})).await.0, 200);
+    assert_eq!(server.call("GET", "/readyz", &[], None).await.0, 200);
+    assert!(server.get_text("/metrics").await.contains("bayeuxd_publications_total 1"));
+    for path in ["/bayeux", "/"] {
+        assert_eq!(server.call("GET", path, &[], None).await.1["error"]["code"], "not_found", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn without_an_api_there_is_only_health() {
+    let server = Server::start_with(|settings| settings.api.enabled = false).await;
+    assert_eq!(server.post("publish", json!({"channel": "/a", "data": 1})).await.0, 404);
+    assert_eq!(server.call("GET", "/healthz", &[], None).await.0, 200);
+}
+
+#[tokio::test]
+async fn the_same_key_takes_one_place() {
+    let server = Server::start().await;
+    let mut ann = server.subscriber(&["/a", "/b"]).await;
+    let item = |channel: &str, data: u8| json!({"channel": channel, "data": data, "idempotency_key": "k"});
+    let (_, first) = server.post("publish", item("/a", 1)).await;
+    let (_, again) = server.post("publish", json!([item("/a", 2), item("/b", 3)])).await;
+    assert_eq!(first["results"][0].get("repeated"), None);
+    assert_eq!(
+        (&again["results"][0]["position"], &again["results"][0]["repeated"]),
+        (&first["results"][0]["position"], &json!(true))
+    );
+    assert_eq!(again["results"][1].get("repeated"), None, "keys belong to their channel");
+    assert_eq!([ann.next().await["data"].clone(), ann.next().await["data"].clone()], [1, 3]);
 }

@@ -4,10 +4,17 @@
 //! Bayeux framing and no socket. One file a family of calls.
 
 pub mod answer;
+pub mod channels;
+pub mod document;
 pub mod error;
+pub mod explain;
+pub mod names;
+pub mod origin;
 pub mod publish;
 pub mod request;
 pub mod route;
+pub mod schema;
+pub mod sessions;
 pub mod settings;
 pub mod status;
 
@@ -15,12 +22,13 @@ pub use error::ApiError;
 pub use settings::ApiSettings;
 
 use crate::{
-    broker::Broker,
-    transport::{OriginPolicy, body::Answer},
+    bayeux::ProtocolError,
+    broker::{Asking, Broker},
+    transport::{OriginPolicy, body::Answer, origin::Verdict},
 };
 use answer::Outcome;
 use bytes::Bytes;
-use http::{Request, request::Parts};
+use http::{Method, Request, request::Parts};
 use http_body::Body;
 use prometheus_client::registry::Registry;
 use route::Call;
@@ -51,10 +59,15 @@ impl Api {
     {
         let began = Instant::now();
         let (parts, body) = request.into_parts();
+        let verdict = self.origins().judge(&parts.method, &parts.headers);
+        if parts.method == Method::OPTIONS && matches!(verdict, Verdict::Listed(_)) {
+            return origin::preflight(&verdict);
+        }
         let call = route::call(&parts.method, parts.uri.path());
         // The call's name, as paths hold session ids.
         let name = call.as_ref().map_or("none", Call::name);
         let outcome = match call {
+            Ok(_) if verdict == Verdict::Denied => Err(ProtocolError::OriginDenied.into()),
             Ok(call) => self.carry_out(call, peer, &parts, body).await,
             Err(error) => Err(error),
         };
@@ -65,7 +78,11 @@ impl Api {
             peer = ?peer,
             micros = began.elapsed().as_micros(),
         );
-        outcome.unwrap_or_else(answer::refused)
+        let mut answer = outcome.unwrap_or_else(answer::refused);
+        if matches!(verdict, Verdict::Listed(_)) {
+            verdict.apply(answer.headers_mut());
+        }
+        answer
     }
 
     async fn carry_out<B>(&self, call: Call, peer: Option<IpAddr>, parts: &Parts, body: B) -> Outcome
@@ -75,14 +92,35 @@ impl Api {
         match call {
             Call::Health => return status::health(),
             Call::Ready => return status::ready(self),
+            Call::Document => return document::openapi(),
             _ => {}
         }
         let asking = self.admit(peer, parts).await?;
         let body = self.body(parts, body).await?;
         match call {
             Call::Publish => publish::publish(self, &asking, &body).await,
-            Call::Metrics => status::metrics(self, &asking).await,
-            _ => Err(ApiError::not_found()),
+            call => Box::pin(self.carry_out_rare(call, &asking, parts, &body)).await,
+        }
+    }
+
+    /// Everything but publishing.
+    async fn carry_out_rare(&self, call: Call, asking: &Asking, parts: &Parts, body: &[u8]) -> Outcome {
+        match call {
+            Call::Publish => publish::publish(self, asking, body).await,
+            Call::DeliverToSession(id) => sessions::deliver(self, asking, &id, body).await,
+            Call::DeliverToUser(user) => sessions::deliver_to_user(self, asking, &user, body).await,
+            Call::ListSessions => sessions::list(self, asking, parts).await,
+            Call::ShowSession(id) => sessions::show(self, asking, &id).await,
+            Call::EndSession(id) => sessions::end(self, asking, &id).await,
+            Call::RemoveSubscriptions(id) => sessions::unsubscribe(self, asking, parts, &id).await,
+            Call::ListChannels => channels::list(self, asking, parts).await,
+            Call::Subscribers(channel) => channels::subscribers(self, asking, parts, &channel).await,
+            Call::History(channel) => channels::history(self, asking, parts, &channel).await,
+            Call::Explain => explain::explain(self, asking, body).await,
+            Call::Metrics => status::metrics(self, asking).await,
+            Call::Document => document::openapi(),
+            Call::Health => status::health(),
+            Call::Ready => status::ready(self),
         }
     }
 

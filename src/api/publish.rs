@@ -4,7 +4,8 @@
 use super::{
     Api,
     answer::{self, Outcome},
-    error::{ApiError, Shown},
+    error::{ApiError, Failure, Refused, Shown},
+    schema::{PublishBody, Published},
 };
 use crate::{
     bayeux::{ClientId, ProtocolError},
@@ -20,7 +21,7 @@ use std::{borrow::Cow, fmt, io::Write};
 
 /// Bytes that one result usually takes.
 const RESULT_CAPACITY: usize = 96;
-/// Longest idempotency key, in bytes.
+/// Longest idempotency key, in characters.
 const MAX_KEY: usize = 255;
 
 /// One item of a request, as it is read. `schema.rs` says the same to people.
@@ -29,7 +30,7 @@ const MAX_KEY: usize = 255;
 struct Given<'a> {
     #[serde(default, deserialize_with = "text")]
     channel: Option<Cow<'a, str>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
     channels: Option<Vec<Text<'a>>>,
     // Present and `null` is data too.
     #[serde(default, deserialize_with = "present")]
@@ -46,7 +47,11 @@ struct Given<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn text<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, str>>, D::Error> {
-    Ok(Option::<Text<'a>>::deserialize(from)?.map(|text| text.0))
+    Text::deserialize(from).map(|text| Some(text.0))
+}
+
+fn texts<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Text<'a>>>, D::Error> {
+    Vec::deserialize(from).map(Some)
 }
 
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
@@ -57,23 +62,33 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawV
 ///
 /// # Errors
 /// When the body as a whole is wrong, or nothing of it was accepted.
+#[utoipa::path(
+    post, path = "/api/v1/publish", tag = "publish", request_body = PublishBody,
+    responses(
+        (status = 200, description = "At least one message was accepted", body = Published),
+        (status = 413, description = "The body is too large, or holds too many messages", body = Failure),
+        (status = 415, description = "The body is not JSON", body = Failure),
+        Refused,
+    ),
+)]
 pub async fn publish(api: &Api, asking: &Asking, body: &[u8]) -> Outcome {
     let (given, bare) = read(body, api.settings().max_items)?;
     let (items, of) = items(&given, api.settings().max_items)?;
     let outcomes = api.broker().publish_many(asking, &items).await;
     let results: Vec<_> = items.iter().zip(&of).zip(outcomes).collect();
-    let mut status = StatusCode::OK;
+    let mut refused = None;
     if results.iter().all(|(_, outcome)| outcome.is_err())
         && let Some((_, Err(first))) = results.first()
     {
         let error = ApiError::from(first.clone());
-        // One refused message is the refusal; of many, each says why.
+        // One refused message is the refusal; of many, each says why, after the first one.
         if bare && results.len() == 1 {
             return Err(error);
         }
-        status = error.status;
+        refused = Some(error);
     }
-    Ok(answer::bytes(status, write(results, bare)))
+    let status = refused.as_ref().map_or(StatusCode::OK, |error| error.status);
+    Ok(answer::bytes(status, write(results, bare, refused)))
 }
 
 /// The items of a body, and whether it was one without an array around it.
@@ -93,9 +108,6 @@ fn read(body: &[u8], limit: usize) -> Result<(Vec<Given<'_>>, bool), ApiError> {
         Items { limit }.deserialize(&mut json).map_err(explain)?
     };
     json.end().map_err(explain)?;
-    if given.is_empty() {
-        return Err(ApiError::malformed("body: an array without items"));
-    }
     Ok((given, bare))
 }
 
@@ -107,8 +119,8 @@ fn items<'a>(given: &'a [Given<'a>], limit: usize) -> Result<(Vec<Item<'a>>, Vec
         let wrong = |what: &str| ApiError::malformed(format!("item {number}: {what}"));
         let data = one.data.ok_or_else(|| wrong("data is missing"))?;
         let key = one.idempotency_key.as_deref();
-        if key.is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
-            return Err(wrong("idempotency_key must have 1 to 255 bytes"));
+        if key.is_some_and(|key| key.is_empty() || key.chars().count() > MAX_KEY) {
+            return Err(wrong("idempotency_key must have 1 to 255 characters"));
         }
         let without = match &one.exclude {
             None => None,
@@ -131,12 +143,18 @@ fn items<'a>(given: &'a [Given<'a>], limit: usize) -> Result<(Vec<Item<'a>>, Vec
 
 type OneResult<'a> = ((&'a Item<'a>, &'a usize), Result<Accepted, Refusal>);
 
-fn write(results: Vec<OneResult<'_>>, bare: bool) -> Vec<u8> {
+fn write(results: Vec<OneResult<'_>>, bare: bool, refused: Option<ApiError>) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 + results.len() * RESULT_CAPACITY);
-    out.extend_from_slice(b"{\"results\":[");
+    // Writing to a Vec cannot fail, and texts always serialise.
+    out.push(b'{');
+    if let Some(refused) = refused {
+        out.extend_from_slice(b"\"error\":");
+        let _ = serde_json::to_writer(&mut out, &refused.shown);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"results\":[");
     for (n, ((item, of), outcome)) in results.into_iter().enumerate() {
         out.extend_from_slice(if n > 0 { b",{" } else { b"{" });
-        // Writing to a Vec cannot fail, and texts always serialise.
         if !bare {
             let _ = write!(out, "\"item\":{of},");
         }

@@ -1,13 +1,12 @@
 //! What is read from a request: who asks, from where, and its JSON body within bounds.
 //!
-//! Called by the dispatch before any call. Pages of foreign origins are turned away here, so that no browser can be
-//! made to drive the API.
+//! Called by the dispatch before any call. Forms are turned away here.
 
 use super::{Api, answer::Outcome, error::ApiError};
 use crate::{
-    bayeux::{ProtocolError, decode},
+    bayeux::{ChannelLimits, ClientId, Pattern, ProtocolError, decode},
     broker::Asking,
-    transport::{origin::Verdict, request},
+    transport::request,
 };
 use axum::extract::Query;
 use bytes::Bytes;
@@ -27,9 +26,6 @@ pub struct Asked<'a> {
 impl Api {
     /// Who sends a request, if it may be listened to at all.
     pub(super) async fn admit(&self, peer: Option<IpAddr>, parts: &Parts) -> Result<Asking, ApiError> {
-        if self.origins().judge(&parts.method, &parts.headers) == Verdict::Denied {
-            return Err(ProtocolError::OriginDenied.into());
-        }
         let credentials = request::credentials(self.broker(), &parts.headers);
         let who = self.broker().policy().identify(credentials.as_ref(), None).await?;
         Ok(Asking { who, session: None, peer, credentials })
@@ -83,6 +79,60 @@ pub fn query<T: DeserializeOwned>(parts: &Parts) -> Result<T, ApiError> {
             error.body_text().trim_start_matches("Failed to deserialize query string: ")
         ))
     })
+}
+
+/// Whether a text, if there is one, is a channel or a pattern.
+///
+/// # Errors
+/// When it is not.
+pub fn check(api: &Api, pattern: Option<&str>) -> Result<(), ApiError> {
+    let settings = api.broker().settings();
+    let limits = ChannelLimits { bytes: settings.max_channel_bytes, segments: settings.max_channel_segments };
+    let good = pattern.is_none_or(|pattern| Pattern::parse(pattern, limits).is_some());
+    if good { Ok(()) } else { Err(ProtocolError::ChannelInvalid.into()) }
+}
+
+/// The session that a page begins after.
+///
+/// # Errors
+/// When it is not an id.
+pub fn session_id(after: Option<&str>) -> Result<Option<ClientId>, ApiError> {
+    let wrong = || ApiError::malformed("query: after is not a session id");
+    after.map(|id| ClientId::parse(id).ok_or_else(wrong)).transpose()
+}
+
+/// How many entries of a list are asked for.
+pub struct Page(usize);
+
+impl Page {
+    /// The page of a `limit`, or of the usual size.
+    ///
+    /// # Errors
+    /// When it is none or more than the settings allow.
+    pub fn new(api: &Api, limit: Option<usize>) -> Result<Self, ApiError> {
+        let most = api.settings().max_page;
+        match limit.unwrap_or(api.settings().page) {
+            limit if (1..=most).contains(&limit) => Ok(Self(limit)),
+            _ => Err(ApiError::malformed(format!("query: limit must be from 1 to {most}"))),
+        }
+    }
+
+    /// How many it holds at most.
+    pub fn limit(&self) -> usize {
+        self.0
+    }
+
+    /// What to ask for to know whether there are more.
+    pub fn with_one_more(&self) -> usize {
+        self.0 + 1
+    }
+
+    /// Takes off what is beyond the page; then returns its last entry, after which the next page begins.
+    pub fn cut<'a, T>(&self, entries: &'a mut Vec<T>) -> Option<&'a T> {
+        let more = entries.len() > self.0;
+        entries.truncate(self.0);
+        entries.last().filter(|_| more)
+    }
 }
 
 /// Turns a result into an answer.

@@ -1,7 +1,7 @@
 //! The settings of the API room: where backends reach it and what one request may ask for. Nested by `config`.
 
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 /// `[api]`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -49,9 +49,14 @@ impl Default for ApiSettings {
 }
 
 impl ApiSettings {
+    /// The address that the API has to itself, if it has one.
+    pub fn own_address(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok().filter(|_| self.enabled)
+    }
+
     /// Reports every value that cannot work, as (key within the section, what is wrong).
     pub fn validate(&self, problem: &mut dyn FnMut(&str, String)) {
-        if !self.listen.is_empty() && self.listen.parse::<std::net::SocketAddr>().is_err() {
+        if !self.listen.is_empty() && self.listen.parse::<SocketAddr>().is_err() {
             problem("listen", "must be an address with a port, like \"127.0.0.1:8081\", or empty".into());
         }
         for (key, value) in [
@@ -63,6 +68,14 @@ impl ApiSettings {
         ] {
             if value == 0 {
                 problem(key, "must be at least 1".into());
+            }
+        }
+        for origin in &self.allowed_origins {
+            if !origin.starts_with("https://") && !origin.starts_with("http://") {
+                let text = format!(
+                    "\"{origin}\" is not an origin like \"https://admin.example\"; the API is not for any page"
+                );
+                problem("allowed_origins", text);
             }
         }
         if self.max_page < self.page {

@@ -11,6 +11,9 @@ use crate::{
 use serde_json::value::RawValue;
 use std::{borrow::Cow, sync::Arc};
 
+/// Messages to single sessions that are appended at once.
+const CHUNK: usize = 1000;
+
 /// A message to publish.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'a> {
@@ -137,14 +140,14 @@ impl Broker {
         let other = self.policy().may_publish(asking, channel, data).await.map_err(Refusal::Denied)?;
         let data = other.as_deref().unwrap_or(data);
         let draft = Draft::new(channel, data, None, wall_clock_ms());
-        let drafts: Vec<Draft> = to.iter().map(|session| draft.clone().to(*session)).collect();
-        if drafts.is_empty() {
-            return Ok(Vec::new());
+        let mut places = Vec::with_capacity(to.len());
+        for some in to.chunks(CHUNK) {
+            let drafts = some.iter().map(|session| draft.clone().to(*session)).collect();
+            places.extend(self.append(drafts).await.map_err(|error| {
+                tracing::warn!(%error, "a delivery of the API was refused");
+                unavailable()
+            })?);
         }
-        let places = self.append(drafts).await.map_err(|error| {
-            tracing::warn!(%error, "a delivery of the API was refused");
-            unavailable()
-        })?;
         Ok(places.into_iter().map(|place| place.seq).collect())
     }
 

@@ -12,13 +12,14 @@ pub(super) struct Places {
 
 impl Places {
     /// Of a broker that listens on `address` with its endpoint at `path`.
-    pub(super) fn new(address: SocketAddr, path: &str) -> Self {
+    pub(super) fn new(address: SocketAddr, path: &str, tls: bool) -> Self {
         let ip = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             ip => ip,
         };
-        let origin = format!("http://{}", SocketAddr::new(ip, address.port()));
+        let scheme = if tls { "https" } else { "http" };
+        let origin = format!("{scheme}://{}", SocketAddr::new(ip, address.port()));
         Self { playground: format!("{origin}/"), bayeux: format!("{origin}{path}") }
     }
 
@@ -51,7 +52,7 @@ mod tests {
             ("[::]:81", "http://[::1]:81/bayeux"),
         ];
         for (address, bayeux) in cases {
-            let places = Places::new(address.parse().unwrap(), "/bayeux");
+            let places = Places::new(address.parse().unwrap(), "/bayeux", false);
             assert_eq!(places.bayeux, bayeux);
             assert!(places.block().contains(&places.curl()) && places.curl().ends_with(bayeux));
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{Config, Flag},
-    server::{self, settings::LogFormat},
+    server::{self, ServerSettings, settings::LogFormat},
 };
 use std::{
     io::{self, Write},
@@ -51,6 +51,9 @@ impl Serve {
         let config = self.set.load(self.config, shorthands(self.listen, self.open))?.config;
         logging::start(&config.log)?;
         let exposure = exposure::check(&config.server)?;
+        if let Some(listen) = config.api.own_address() {
+            exposure::check(&ServerSettings { listen, ..config.server.clone() })?;
+        }
         raise_file_limit(config.broker.max_sessions);
         let runtime = runtime(config.server.threads)?;
         let outcome = runtime.block_on(serve(config, &exposure));
@@ -91,7 +94,7 @@ fn greet(config: &Config, address: SocketAddr, exposure: &Exposure) {
         Exposure::Machine => tracing::info!("open for every program on this machine (loopback address)"),
         Exposure::Network => tracing::warn!("open for everyone who can reach {address} (--open)"),
     }
-    let places = Places::new(address, &config.transport.path);
+    let places = Places::new(address, &config.transport.path, config.server.tls.is_on());
     match config.log.format {
         LogFormat::Text => drop(write!(io::stderr(), "{}", places.block())),
         LogFormat::Json => tracing::info!(playground = places.playground, bayeux = places.bayeux, "listening"),

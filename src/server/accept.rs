@@ -1,9 +1,11 @@
-//! Accepts connections and serves HTTP/1.1 on each in a task of its own.
+//! Accepts connections, serves each in a task of its own, and knows who answers which request.
 //!
 //! Run by `server::run`. Tuned for many connections that mostly wait: small buffers, no timer per connection.
 
 use super::{
     io::NotedStream,
+    serving,
+    tls::Tls,
     watch::{Progress, Watch},
 };
 use crate::{
@@ -17,18 +19,9 @@ use crate::{
 use axum::{Router, body::Body};
 use futures_util::{FutureExt, future::Either};
 use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use std::{
-    convert::Infallible,
-    future::{Future, poll_fn},
-    io::ErrorKind,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use hyper::body::Incoming;
+use prometheus_client::metrics::gauge::Gauge;
+use std::{convert::Infallible, future::Future, io::ErrorKind, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch::Receiver,
@@ -37,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 /// Most bytes of a request's head, and of what is read at once.
-const MAX_BUFFER: usize = 64 << 10;
+pub(super) const MAX_BUFFER: usize = 64 << 10;
 /// How long accepting pauses when the process has no file descriptors left.
 const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,18 +39,39 @@ const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
 pub struct Site {
     /// The mount of the broker.
     pub transport: Transport,
-    /// The backends' side, if there is one.
-    pub api: Option<Api>,
+    /// The backends' side.
+    pub api: Api,
     /// Everything else.
     pub pages: Router,
+    /// For whom the listener is.
+    pub part: Part,
+}
+
+/// For whom a listener is. How the broker is, is told on all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Clients and backends.
+    All,
+    /// Clients only: the backends have a listener of their own, or none.
+    Clients,
+    /// Backends only.
+    Backends,
 }
 
 /// What is known of the connection a request came on.
 #[derive(Clone)]
-struct Noted {
-    connection: Connection,
-    progress: Arc<Progress>,
-    api: Option<Api>,
+pub(super) struct Noted {
+    pub(super) connection: Connection,
+    pub(super) progress: Arc<Progress>,
+    api: Api,
+    part: Part,
+}
+
+impl Noted {
+    /// The same for a connection that carries many requests at once.
+    pub(super) fn multiplexed(self) -> Self {
+        Self { connection: self.connection.multiplexed(), ..self }
+    }
 }
 
 /// Accepts for one listener.
@@ -67,6 +81,8 @@ pub struct Acceptor {
     watch: Arc<Watch>,
     stopping: Receiver<bool>,
     tasks: TaskTracker,
+    tls: Option<Arc<Tls>>,
+    open: Gauge,
 }
 
 impl Acceptor {
@@ -78,7 +94,20 @@ impl Acceptor {
         stopping: Receiver<bool>,
         tasks: TaskTracker,
     ) -> Self {
-        Self { listener, site, watch: Arc::new(Watch::new(settings)), stopping, tasks }
+        let watch = Arc::new(Watch::new(settings));
+        Self { listener, site, watch, stopping, tasks, tls: None, open: Gauge::default() }
+    }
+
+    /// Speaks TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// Counts the connections that are open.
+    #[must_use]
+    pub fn counting(self, open: Gauge) -> Self {
+        Self { open, ..self }
     }
 
     /// Accepts until it is dropped.
@@ -112,30 +141,31 @@ impl Acceptor {
         let _ = stream.set_nodelay(true);
         let progress = Arc::new(Progress::new(self.watch.ticks.clone()));
         let connection = Connection::new(self.site.transport.clone(), Some(peer.ip().to_canonical()));
-        let io = TokioIo::new(NotedStream::new(stream, connection.clone(), Arc::clone(&progress)));
-        let (pages, watch) = (self.site.pages.clone(), Arc::clone(&self.watch));
-        let stopping = self.stopping.clone();
-        let api = self.site.api.clone();
-        let noted = Noted { connection: connection.clone(), progress: Arc::clone(&progress), api };
-        let task = self.tasks.spawn(async move {
-            let closed = Closed { connection, watch, number };
-            let service = service_fn(move |request| answer(&pages, &noted, request));
-            let serving = http1::Builder::new()
-                .half_close(false)
-                // Answers are small: one buffer and a plain write cost less than a list of them.
-                .writev(false)
-                .max_buf_size(MAX_BUFFER)
-                .header_read_timeout(None)
-                .serve_connection(io, service)
-                .with_upgrades();
-            tokio::pin!(serving);
-            // A connection that breaks is the peer's affair; what it did not take is put back by `Closed`.
-            if !until_stopping(serving.as_mut(), stopping).await {
-                serving.as_mut().graceful_shutdown();
-                let _ = serving.await;
+        let (pages, stopping) = (self.site.pages.clone(), self.stopping.clone());
+        let noted = Noted {
+            connection: connection.clone(),
+            progress: Arc::clone(&progress),
+            api: self.site.api.clone(),
+            part: self.site.part,
+        };
+        self.open.inc();
+        let closed = Closed { connection, watch: Arc::clone(&self.watch), number, open: self.open.clone() };
+        let task = match &self.tls {
+            None => self.tasks.spawn(async move {
+                let closed = closed;
+                let stream = NotedStream::new(stream, noted.connection.clone(), Arc::clone(&noted.progress));
+                serving::http1(stream, pages, noted, stopping).await;
+                drop(closed);
+            }),
+            Some(tls) => {
+                let (tls, tasks) = (Arc::clone(tls), self.tasks.clone());
+                self.tasks.spawn(async move {
+                    let closed = closed;
+                    serving::tls(stream, &tls, pages, noted, stopping, tasks).await;
+                    drop(closed);
+                })
             }
-            drop(closed);
-        });
+        };
         self.watch.add(number, progress, task.abort_handle());
     }
 }
@@ -145,7 +175,7 @@ type Boxed = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
 /// Answers one request. The mount is served without the router: its requests are nearly all there are, and each would
 /// pay for boxes and a path match.
-fn answer(
+pub(super) fn answer(
     pages: &Router,
     noted: &Noted,
     request: Request<Incoming>,
@@ -153,11 +183,11 @@ fn answer(
     let progress = Arc::clone(&noted.progress);
     progress.busy();
     let path = request.uri().path();
-    let api = noted.api.as_ref().filter(|_| route::is_api(path) || route::is_health(path));
-    let answering = if noted.connection.transport().owns(path) {
+    let for_backends = route::is_health(path) || (noted.part != Part::Clients && route::is_api(path));
+    let answering = if noted.part != Part::Backends && noted.connection.transport().owns(path) {
         Either::Left(endpoint::serve(noted.connection.clone(), request).map(Ok))
-    } else if let Some(api) = api {
-        let (api, peer) = (api.clone(), noted.connection.peer());
+    } else if for_backends || noted.part == Part::Backends {
+        let (api, peer) = (noted.api.clone(), noted.connection.peer());
         let serving: Boxed = Box::pin(async move { Ok(api.serve(peer, request).await) });
         Either::Right(serving)
     } else {
@@ -166,30 +196,6 @@ fn answer(
         Either::Right(serving)
     };
     answering.inspect(move |_| progress.idle())
-}
-
-/// Runs the task's work until it is done (true) or the server stops (false). The wish to hear of the stop is registered
-/// once: a task's waker stays the same, and registering at every turn costs more than the rest of it.
-async fn until_stopping(mut serving: Pin<&mut impl Future>, stopping: Receiver<bool>) -> bool {
-    let seen = stopping.clone();
-    let mut stop = pin!(stop(stopping));
-    let mut registered = false;
-    poll_fn(|cx| {
-        if serving.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(true);
-        }
-        if registered && !seen.has_changed().unwrap_or(true) {
-            return Poll::Pending;
-        }
-        registered = true;
-        stop.as_mut().poll(cx).map(|()| false)
-    })
-    .await
-}
-
-async fn stop(mut stopping: Receiver<bool>) {
-    // An error is a broker that is gone.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// Errors of `accept` that concern only the connection that was coming in.
@@ -202,10 +208,12 @@ struct Closed {
     connection: Connection,
     watch: Arc<Watch>,
     number: u64,
+    open: Gauge,
 }
 
 impl Drop for Closed {
     fn drop(&mut self) {
+        self.open.dec();
         self.watch.remove(self.number);
         self.connection.closed();
     }

@@ -1,4 +1,4 @@
-//! A TCP stream that notes what passes: for the watch, and for the deliveries that wait to be written.
+//! A stream that notes what passes: for the watch, and for the deliveries that wait to be written.
 //!
 //! Made by the acceptor for each connection and handed to hyper. Changes no byte.
 
@@ -10,28 +10,35 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A noted stream.
-pub struct NotedStream {
-    stream: TcpStream,
+pub struct NotedStream<S> {
+    stream: S,
     connection: Connection,
     progress: Arc<Progress>,
+    /// Bytes that a stream with a buffer of its own took and did not hand on yet.
+    unflushed: Option<usize>,
 }
 
-impl NotedStream {
-    /// Notes what passes through `stream`.
-    pub fn new(stream: TcpStream, connection: Connection, progress: Arc<Progress>) -> Self {
-        Self { stream, connection, progress }
+impl<S> NotedStream<S> {
+    /// Notes what passes through a stream whose writes go to the kernel.
+    pub fn new(stream: S, connection: Connection, progress: Arc<Progress>) -> Self {
+        Self { stream, connection, progress, unflushed: None }
     }
 
-    fn note(&self, outcome: Poll<Result<usize>>) -> Poll<Result<usize>> {
+    /// Notes what passes through a stream whose writes are out when they are flushed.
+    pub fn flushing(stream: S, connection: Connection, progress: Arc<Progress>) -> Self {
+        Self { stream, connection, progress, unflushed: Some(0) }
+    }
+
+    fn note(&mut self, outcome: Poll<Result<usize>>) -> Poll<Result<usize>> {
         match &outcome {
             Poll::Ready(Ok(bytes)) => {
-                self.connection.wrote(*bytes);
+                match &mut self.unflushed {
+                    None => self.connection.wrote(*bytes),
+                    Some(unflushed) => *unflushed += bytes,
+                }
                 self.progress.wrote();
             }
             Poll::Pending => self.progress.blocked(),
@@ -41,7 +48,7 @@ impl NotedStream {
     }
 }
 
-impl AsyncRead for NotedStream {
+impl<S: AsyncRead + Unpin> AsyncRead for NotedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -52,7 +59,7 @@ impl AsyncRead for NotedStream {
     }
 }
 
-impl AsyncWrite for NotedStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for NotedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note(outcome)
@@ -72,7 +79,19 @@ impl AsyncWrite for NotedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        if let Some(unflushed @ 1..) = self.unflushed {
+            match &outcome {
+                Poll::Ready(Ok(())) => {
+                    self.connection.wrote(unflushed);
+                    self.unflushed = Some(0);
+                    self.progress.wrote();
+                }
+                Poll::Pending => self.progress.blocked(),
+                Poll::Ready(Err(_)) => {}
+            }
+        }
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

@@ -6,21 +6,26 @@
 pub mod accept;
 pub mod io;
 pub mod pages;
+pub mod process;
+pub mod serving;
 pub mod settings;
+pub mod tls;
 pub mod watch;
 
-pub use settings::{LogFormat, LogSettings, ServerSettings};
+pub use settings::{LogFormat, LogSettings, ServerSettings, TlsSettings};
 
 use crate::{
-    api::{Api, ApiSettings},
+    api::{Api, ApiSettings, route},
     backend::{self, Backend},
     broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, policy},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
     extension,
     transport::{self, OriginPolicy, Profile, Transport, TransportSettings},
 };
-use accept::{Acceptor, Site};
-use prometheus_client::registry::Registry;
+use accept::{Acceptor, Part, Site};
+use futures_util::future::Either;
+use process::Process;
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use std::{
     future::Future,
     io::{Error, Result},
@@ -28,7 +33,11 @@ use std::{
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::net::TcpListener;
+use tls::Tls;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 
 /// What clients of Salesforce's streaming API look for to begin anew.
 const UNKNOWN_CLIENT: &str = "403::Unknown client";
@@ -82,11 +91,22 @@ pub async fn run(
     backend.start(&broker);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
-    let api = settings.api.enabled.then(|| Api::new(broker.clone(), settings.api.clone(), registry(&broker)));
-    let site = Site { transport, api, pages: pages::router(&settings.transport.path) };
-    let acceptor = Acceptor::new(listener, site, &settings.transport, broker.stopping(), tasks.clone());
+    let open = Gauge::default();
+    let api = Api::new(broker.clone(), settings.api.clone(), registry(&broker, &open));
+    let part = if settings.api.enabled && settings.api.listen.is_empty() { Part::All } else { Part::Clients };
+    let site = Site { transport, api, pages: pages::router(&settings.transport.path), part };
+    let acceptor = |listener, site| {
+        Acceptor::new(listener, site, &settings.transport, broker.stopping(), tasks.clone()).counting(open.clone())
+    };
+    let tls = if settings.server.tls.is_on() { Some(Arc::new(Tls::load(&settings.server.tls)?)) } else { None };
+    let backends = match own_listener(&settings.api).await? {
+        Some(listener) => Either::Left(acceptor(listener, Site { part: Part::Backends, ..site.clone() }).run()),
+        None => Either::Right(std::future::pending()),
+    };
     tokio::select! {
-        () = acceptor.run() => {}
+        () = acceptor(listener, site).with_tls(tls.clone()).run() => {}
+        () = backends => {}
+        () = reload_at_hangup(tls) => {}
         () = shutdown => {}
     }
     tracing::info!("stopping: held connects are answered, sockets are closed");
@@ -109,10 +129,42 @@ fn broker_settings(settings: &Settings) -> BrokerSettings {
     broker
 }
 
+/// The listener that the API has to itself, if it has one.
+async fn own_listener(settings: &ApiSettings) -> Result<Option<TcpListener>> {
+    let Some(address) = settings.own_address() else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|e| Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
+    tracing::info!("the API listens on http://{}{}", listener.local_addr()?, route::API);
+    Ok(Some(listener))
+}
+
+/// Reads the certificate again whenever SIGHUP comes. Never completes.
+async fn reload_at_hangup(tls: Option<Arc<Tls>>) {
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            while hangup.recv().await.is_some() {
+                match &tls {
+                    Some(tls) => {
+                        let tls = Arc::clone(tls);
+                        // Reading files may take a moment.
+                        let _ = tokio::task::spawn_blocking(move || tls.reload()).await;
+                    }
+                    None => tracing::info!("SIGHUP: there is no certificate to read again"),
+                }
+            }
+        }
+        Err(error) => tracing::warn!(%error, "SIGHUP cannot be heard"),
+    }
+    std::future::pending().await
+}
+
 /// Everything that is counted.
-fn registry(broker: &Broker) -> Registry {
-    let mut registry = Registry::with_prefix("bayeuxd");
-    broker.metrics().register(&mut registry);
+fn registry(broker: &Broker, open: &Gauge) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Process));
+    let own = registry.sub_registry_with_prefix("bayeuxd");
+    broker.metrics().register(own);
+    own.register("connections", "Connections open now", open.clone());
     registry
 }
 

@@ -16,6 +16,25 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     /// Threads that serve; 0 means one per core.
     pub threads: usize,
+    /// TLS with HTTP/2; without files the server speaks plain HTTP/1.1.
+    pub tls: TlsSettings,
+}
+
+/// `[server.tls]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// The file of the certificate and those that vouch for it, in PEM; read again at SIGHUP.
+    pub cert: String,
+    /// The file of the certificate's private key, in PEM; read again at SIGHUP.
+    pub key: String,
+}
+
+impl TlsSettings {
+    /// Whether TLS is wanted.
+    pub fn is_on(&self) -> bool {
+        !self.cert.is_empty()
+    }
 }
 
 impl Default for ServerSettings {
@@ -25,6 +44,7 @@ impl Default for ServerSettings {
             open: false,
             drain_timeout: Duration::from_secs(8),
             threads: 0,
+            tls: TlsSettings::default(),
         }
     }
 }
@@ -34,6 +54,11 @@ impl ServerSettings {
     pub fn validate(&self, problem: &mut dyn FnMut(&str, String)) {
         if self.drain_timeout > Duration::from_secs(600) {
             problem("drain_timeout", "must be at most 10m".into());
+        }
+        match (self.tls.cert.is_empty(), self.tls.key.is_empty()) {
+            (false, true) => problem("tls.key", "must name the file of the certificate's key".into()),
+            (true, false) => problem("tls.cert", "must name the file of the key's certificate".into()),
+            _ => {}
         }
     }
 }

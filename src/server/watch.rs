@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -55,19 +55,25 @@ pub struct Progress {
     phase: AtomicU64,
     /// When a write began to wait, plus one; 0 when none does.
     blocked: AtomicU64,
+    /// Requests at once on a connection that carries many; `ONE` on any other.
+    running: AtomicU32,
 }
+
+/// The connection carries one request after the other.
+const ONE: u32 = u32::MAX;
 
 impl Progress {
     /// A connection accepted now.
     pub fn new(ticks: Ticks) -> Self {
-        let progress = Self { ticks, phase: AtomicU64::new(0), blocked: AtomicU64::new(0) };
+        let progress =
+            Self { ticks, phase: AtomicU64::new(0), blocked: AtomicU64::new(0), running: AtomicU32::new(ONE) };
         progress.enter(Phase::Head);
         progress
     }
 
     /// Bytes came in.
     pub fn read(&self) {
-        if self.phase() == Phase::Idle {
+        if self.phase() == Phase::Idle && !self.is_multiplexed() {
             self.enter(Phase::Head);
         }
     }
@@ -96,7 +102,33 @@ impl Progress {
 
     /// The request was answered; its body may still be on its way.
     pub fn idle(&self) {
+        if !self.is_multiplexed() {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// From now on the connection carries many requests at once, told by `began` and `ended`. What comes in between them
+    /// need not be a head.
+    pub fn multiplex(&self) {
+        self.running.store(0, Relaxed);
         self.enter(Phase::Idle);
+    }
+
+    fn is_multiplexed(&self) -> bool {
+        self.running.load(Relaxed) != ONE
+    }
+
+    /// One of many requests began.
+    pub fn began(&self) {
+        self.running.fetch_add(1, Relaxed);
+        self.enter(Phase::Busy);
+    }
+
+    /// One of many requests was answered or given up.
+    pub fn ended(&self) {
+        if self.running.fetch_sub(1, Relaxed) == 1 {
+            self.enter(Phase::Idle);
+        }
     }
 
     fn enter(&self, phase: Phase) {
@@ -219,6 +251,29 @@ mod tests {
         progress.idle();
         at(700);
         assert!(overdue(), "idle connections end too");
+    }
+
+    #[test]
+    fn many_requests_at_once_end_one_by_one() {
+        let ticks = Ticks::default();
+        let progress = Progress::new(ticks.clone());
+        let at = |s| ticks.set(Duration::from_secs(s));
+        let overdue = || progress.overdue(&bounds()).is_some();
+        progress.multiplex();
+        progress.read();
+        at(50);
+        assert!(!overdue(), "what comes in need not be a head");
+        progress.began();
+        progress.began();
+        progress.idle();
+        progress.ended();
+        at(500);
+        assert!(!overdue(), "one of them is held");
+        progress.ended();
+        at(589);
+        assert!(!overdue());
+        at(590);
+        assert!(overdue());
     }
 
     #[test]

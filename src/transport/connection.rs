@@ -27,6 +27,8 @@ pub struct Connection(Arc<Inner>);
 struct Inner {
     transport: Transport,
     peer: Option<IpAddr>,
+    /// Whether answers leave one after the other, so that bytes tell which of them are out.
+    counted: bool,
     written: AtomicU64,
     pending: Mutex<Pending>,
 }
@@ -78,7 +80,18 @@ impl Connection {
     /// A new connection from `peer`, whose writes are counted. Without a peer it is one of somebody else's server:
     /// nothing is known of it.
     pub fn new(transport: Transport, peer: Option<IpAddr>) -> Self {
-        Self(Arc::new(Inner { transport, peer, written: AtomicU64::new(0), pending: Mutex::default() }))
+        Self::of(transport, peer, peer.is_some())
+    }
+
+    fn of(transport: Transport, peer: Option<IpAddr>, counted: bool) -> Self {
+        Self(Arc::new(Inner { transport, peer, counted, written: AtomicU64::new(0), pending: Mutex::default() }))
+    }
+
+    /// The same for a connection that carries many requests at once (HTTP/2): an answer counts as written when its body
+    /// was taken, as nobody can tell whose bytes are out.
+    #[must_use]
+    pub fn multiplexed(&self) -> Self {
+        Self::of(self.0.transport.clone(), self.0.peer, false)
     }
 
     /// The mount it talks to.
@@ -103,7 +116,7 @@ impl Connection {
 
     /// Notes that a delivery was handed over as a part of `bytes` of an endless body.
     pub(super) fn handed_over(&self, bytes: usize, undelivered: Option<Undelivered>) {
-        let (Some(undelivered), Some(_)) = (undelivered, self.0.peer) else { return };
+        let (Some(undelivered), true) = (undelivered, self.0.counted) else { return };
         let mut pending = self.0.pending.lock();
         let written = self.settle(&mut pending);
         pending.expected = pending.expected.max(written) + bytes as u64;

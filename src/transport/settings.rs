@@ -39,6 +39,8 @@ pub struct TransportSettings {
     pub handshake_burst: u32,
     /// Whether the handshake rate applies to loopback addresses too.
     pub limit_loopback: bool,
+    /// Requests that one HTTP/2 connection may have under way at once.
+    pub max_streams: u32,
     /// Offer long-polling.
     pub long_polling: bool,
     /// Offer callback-polling (JSONP).
@@ -94,6 +96,7 @@ impl Default for TransportSettings {
             handshakes_per_second: 50,
             handshake_burst: 200,
             limit_loopback: false,
+            max_streams: 128,
             long_polling: true,
             callback_polling: true,
             websocket: true,
@@ -134,6 +137,7 @@ impl TransportSettings {
             ("max_message_bytes", self.max_message_bytes),
             ("max_batch", self.max_batch),
             ("max_json_depth", self.max_json_depth),
+            ("max_streams", self.max_streams as usize),
             ("max_frame_bytes", self.max_frame_bytes),
             ("max_stream_bytes", self.max_stream_bytes),
         ] {
