@@ -8,3 +8,4 @@ mod feeds;
 mod hooks;
 mod places;
 mod services;
+mod tls;

@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -120,6 +121,12 @@ class Server(ThreadingHTTPServer):
 
 
 server = Server(("127.0.0.1", int(os.environ.get("PORT", "0"))), Backend)
-print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
+scheme = "http"
+if "CERTIFICATE" in os.environ:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(os.environ["CERTIFICATE"])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme = "https"
+print(f"{scheme}://127.0.0.1:{server.server_address[1]}", flush=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 sys.stdin.read()
