@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test panics")]
 
+mod docs;
 mod feeds;
 mod hooks;
 mod places;

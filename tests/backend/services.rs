@@ -2,7 +2,10 @@
 
 use super::places::{Backend, Broker, Client, SECRETS};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 const SERVICES: &str = r#"
 [backend]
@@ -71,6 +74,19 @@ async fn the_answer_comes_to_the_caller_alone_with_the_id_of_the_call() {
     assert_eq!(call["headers"]["content-type"], "application/json");
     assert!(call["headers"]["user-agent"].as_str().unwrap().starts_with("bayeuxd/"));
     assert!(call["headers"].get("cookie").is_none() && call["headers"].get("accept-language").is_none());
+}
+
+#[tokio::test]
+async fn connections_are_kept_and_every_call_has_an_id_of_its_own() {
+    let (backend, broker) = places().await;
+    let mut caller = Client::connect(&broker).await;
+    for n in 0..5 {
+        caller.call("/service/echo/a", json!(n)).await;
+    }
+    let posted = backend.posted("/echo").await;
+    let different = |what: &dyn Fn(&Value) -> String| posted.iter().map(what).collect::<BTreeSet<_>>().len();
+    assert_eq!(different(&|call| call["peer"].to_string()), 1);
+    assert_eq!(different(&|call| call["headers"]["webhook-id"].to_string()), 5);
 }
 
 #[tokio::test]
