@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for Messages {
 }
 
 /// Whether arrays and objects nest deeper than `limit`. Most bodies hold fewer brackets than that: one quick look.
-fn deeper_than(body: &[u8], limit: usize) -> bool {
+pub fn deeper_than(body: &[u8], limit: usize) -> bool {
     if memchr::memchr2_iter(b'{', b'[', body).nth(limit).is_none() {
         return false;
     }

@@ -1,8 +1,10 @@
-//! How many polls each browser holds. Browsers open only a few HTTP/1.1 connections to one host, and several tabs that
-//! all hold one would leave none for publishing.
+//! Which sessions belong to one browser, and how many connections they hold. Browsers open only a few HTTP/1.1
+//! connections to one host, and several tabs that all hold one would leave none for publishing.
 //!
-//! Asked by the connect verb. Knows cookies as opaque text and nothing of sessions.
+//! Kept by handshakes and ends, asked by the connect verb when a browser has more than one session. Knows cookies as
+//! opaque text.
 
+use super::{Broker, session::Session};
 use crate::bayeux::ClientId;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
@@ -11,7 +13,6 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{Hash, Hasher},
-    sync::Arc,
 };
 
 /// Longest browser cookie that is taken for one.
@@ -82,56 +83,18 @@ impl From<BrowserId> for String {
     }
 }
 
-/// Shards, so that polls of different browsers seldom meet on one lock.
+/// Shards, so that handshakes of different browsers seldom meet on one lock.
 const SHARDS: usize = 32;
 
-/// Held polls by browser cookie.
-#[derive(Clone, Default)]
-pub struct Browsers(Arc<[Shard; SHARDS]>);
+/// The sessions of each browser. Nearly always it is one, and then polls never look here ([`Session::is_alone`]).
+pub struct Browsers([Shard; SHARDS]);
 
-type Shard = Mutex<HashMap<BrowserId, Held, RandomState>>;
+type Shard = Mutex<HashMap<BrowserId, Vec<ClientId>, RandomState>>;
 
-/// The sessions of one browser that hold a poll. Nearly always it is one, and then nothing is allocated.
-#[derive(Default)]
-struct Held {
-    first: Option<ClientId>,
-    more: Vec<ClientId>,
-}
-
-impl Held {
-    fn count(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
+impl Default for Browsers {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Shard::default()))
     }
-
-    /// How many other sessions hold a poll.
-    fn others(&self, session: ClientId) -> usize {
-        let mut others: Vec<_> = self.first.iter().chain(&self.more).filter(|s| **s != session).collect();
-        others.sort_unstable();
-        others.dedup();
-        others.len()
-    }
-
-    fn add(&mut self, session: ClientId) {
-        match self.first {
-            None => self.first = Some(session),
-            Some(_) => self.more.push(session),
-        }
-    }
-
-    fn remove(&mut self, session: ClientId) {
-        if self.first == Some(session) {
-            self.first = self.more.pop();
-        } else if let Some(place) = self.more.iter().position(|s| *s == session) {
-            self.more.swap_remove(place);
-        }
-    }
-}
-
-/// One held poll of a browser; gives its place back when dropped.
-pub struct HeldPoll {
-    browsers: Browsers,
-    browser: BrowserId,
-    session: ClientId,
 }
 
 impl Browsers {
@@ -141,37 +104,49 @@ impl Browsers {
         &self.0[tail % SHARDS]
     }
 
-    /// Takes a place for a held poll of a session; `None` when `limit` other sessions of the browser hold one already.
-    /// A session that replaces its own poll needs no second place.
-    pub fn hold(&self, browser: &BrowserId, session: ClientId, limit: usize) -> Option<HeldPoll> {
-        let mut browsers = self.shard(browser).lock();
-        let held = browsers.entry(*browser).or_default();
-        // Few enough places are taken, whoever took them: nearly always so.
-        if held.count() >= limit && held.others(session) >= limit {
-            if held.count() == 0 {
-                browsers.remove(browser);
-            }
-            return None;
+    /// Adds a session; returns all of the browser.
+    pub fn add(&self, browser: &BrowserId, session: ClientId) -> Vec<ClientId> {
+        let mut shard = self.shard(browser).lock();
+        let sessions = shard.entry(*browser).or_default();
+        if !sessions.contains(&session) {
+            sessions.push(session);
         }
-        held.add(session);
-        Some(HeldPoll { browsers: self.clone(), browser: *browser, session })
+        sessions.clone()
     }
 
-    /// Whether nobody holds anything.
-    #[cfg(test)]
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(|shard| shard.lock().is_empty())
+    /// Removes a session.
+    pub fn remove(&self, browser: &BrowserId, session: ClientId) {
+        let mut shard = self.shard(browser).lock();
+        if let Some(sessions) = shard.get_mut(browser) {
+            sessions.retain(|s| *s != session);
+            if sessions.is_empty() {
+                shard.remove(browser);
+            }
+        }
+    }
+
+    /// The sessions of a browser.
+    pub fn sessions(&self, browser: &BrowserId) -> Vec<ClientId> {
+        self.shard(browser).lock().get(browser).cloned().unwrap_or_default()
     }
 }
 
-impl Drop for HeldPoll {
-    fn drop(&mut self) {
-        let mut browsers = self.browsers.shard(&self.browser).lock();
-        let Some(held) = browsers.get_mut(&self.browser) else { return };
-        held.remove(self.session);
-        if held.count() == 0 {
-            browsers.remove(&self.browser);
+impl Broker {
+    /// Adds a session to its browser; from now on the sessions of one browser know that they share it.
+    pub(super) fn enter_browser(&self, session: &Session) {
+        let Some(browser) = &session.browser else { return };
+        let all = self.browsers().add(browser, session.id);
+        if all.len() > 1 {
+            session.share_browser();
+            all.iter().filter_map(|id| self.sessions().get(*id)).for_each(|s| s.share_browser());
         }
+    }
+
+    /// Connections that other sessions of the same browser hold. Must not be called with a session's lock held.
+    pub(super) fn held_by_others(&self, session: &Session) -> usize {
+        let Some(browser) = session.browser.as_ref().filter(|_| !session.is_alone()) else { return 0 };
+        let others = self.browsers().sessions(browser).into_iter().filter(|id| *id != session.id);
+        others.filter_map(|id| self.sessions().get(id)).map(|s| s.lock().connections()).sum()
     }
 }
 
@@ -179,26 +154,27 @@ impl Drop for HeldPoll {
 mod tests {
     use super::*;
 
-    fn id(text: &str) -> BrowserId {
-        BrowserId::new(text.as_bytes()).unwrap()
+    #[test]
+    fn sessions_of_a_browser_are_remembered_while_they_live() {
+        let browsers = Browsers::default();
+        let (b, c) = (BrowserId::new(b"b").unwrap(), BrowserId::new(b"c").unwrap());
+        let [one, two] = [1, 2].map(ClientId::from_bits);
+        assert_eq!(browsers.add(&b, one), [one]);
+        assert_eq!(browsers.add(&b, two), [one, two]);
+        assert_eq!(browsers.add(&b, two), [one, two], "a session is there once");
+        assert_eq!(browsers.add(&c, one), [one]);
+        browsers.remove(&b, one);
+        assert_eq!(browsers.sessions(&b), [two]);
+        browsers.remove(&b, two);
+        browsers.remove(&c, one);
+        assert!(browsers.0.iter().all(|shard| shard.lock().is_empty()));
     }
 
     #[test]
-    fn places_are_taken_and_given_back() {
-        let browsers = Browsers::default();
-        let hold = |browser: &str, session| browsers.hold(&id(browser), ClientId::from_bits(session), 2);
-        let first = hold("b", 1);
-        let second = hold("b", 2);
-        assert!(first.is_some() && second.is_some());
-        assert!(hold("b", 3).is_none());
-        assert!(hold("other", 3).is_some());
-        let replacing = hold("b", 2);
-        assert!(replacing.is_some(), "a session replaces its own poll");
-        drop(second);
-        assert!(hold("b", 3).is_none());
-        drop((first, replacing));
-        assert!(browsers.is_empty());
-        assert!(browsers.hold(&id("b"), ClientId::from_bits(1), 0).is_none());
-        assert!(browsers.is_empty());
+    fn only_short_printable_cookies_count() {
+        for bad in [&b""[..], b"a b", b"\xff", &[b'x'; MAX_BYTES + 1]] {
+            assert!(BrowserId::new(bad).is_none());
+        }
+        assert_eq!(BrowserId::new(&[b'x'; MAX_BYTES]).unwrap().as_str().len(), MAX_BYTES);
     }
 }

@@ -7,7 +7,10 @@
 use super::session::Session;
 use crate::bayeux::{ClientId, Pattern, Seq, channel};
 use indexmap::IndexMap;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// The sessions that hold one pattern, each with the position its subscription began at.
 type Subscribers = IndexMap<ClientId, (Arc<Session>, Seq)>;
@@ -40,19 +43,66 @@ impl ChannelIndex {
     /// Calls `each` for every session that asked for `channel` before position `seq`; one that holds several matching
     /// patterns is called for each of them.
     pub fn for_each(&self, channel: &str, seq: Seq, mut each: impl FnMut(&Arc<Session>)) {
-        if channel::kind(channel) != channel::ChannelKind::Broadcast {
-            return;
-        }
-        let exact = self.exact.get(channel);
-        let children = self.children.get(channel::parent(channel));
-        let descendants = channel::ancestors(channel).filter_map(|prefix| self.descendants.get(prefix));
-        for subscribers in exact.into_iter().chain(children).chain(descendants) {
+        for subscribers in self.reached(channel) {
             for (session, since) in subscribers.values() {
                 if seq > *since {
                     each(session);
                 }
             }
         }
+    }
+
+    /// Who holds a pattern that matches `channel`, pattern by pattern.
+    fn reached<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = &'a Subscribers> {
+        let broadcast = channel::kind(channel) == channel::ChannelKind::Broadcast;
+        let exact = self.exact.get(channel);
+        let children = self.children.get(channel::parent(channel));
+        let descendants = channel::ancestors(channel).filter_map(|prefix| self.descendants.get(prefix));
+        exact.into_iter().chain(children).chain(descendants).filter(move |_| broadcast)
+    }
+
+    /// How many sessions hold a pattern that matches `channel`, one of them left out.
+    pub fn count(&self, channel: &str, without: Option<ClientId>) -> usize {
+        let mut count = 0;
+        let mut reached = self.reached(channel);
+        let Some(first) = reached.next() else { return 0 };
+        let mut before = vec![first];
+        count += first.len();
+        for subscribers in reached {
+            count += subscribers.keys().filter(|id| !before.iter().any(|b| b.contains_key(*id))).count();
+            before.push(subscribers);
+        }
+        count - usize::from(without.is_some_and(|id| before.iter().any(|b| b.contains_key(&id))))
+    }
+
+    /// Calls `each` for everyone a publication to `channel` is for, maybe twice; of a pattern, for everyone who holds it.
+    pub fn holders(&self, channel: &str, each: &mut dyn FnMut(&Arc<Session>)) {
+        let own = match Pattern::of_valid(channel) {
+            Pattern::Exact(_) => return self.for_each(channel, Seq::MAX, each),
+            Pattern::Children(prefix) => self.children.get(prefix),
+            Pattern::Descendants(prefix) => self.descendants.get(prefix),
+        };
+        own.into_iter().flat_map(IndexMap::values).for_each(|(session, _)| each(session));
+    }
+
+    /// The first `limit` names that are held and wanted, each with how many hold it.
+    pub fn names(&self, wanted: &dyn Fn(&str) -> bool, limit: usize) -> BTreeMap<Box<str>, usize> {
+        let mut first = BTreeMap::new();
+        let mut name = String::new();
+        for (map, tail) in [(&self.exact, ""), (&self.children, "/*"), (&self.descendants, "/**")] {
+            for (prefix, subscribers) in map {
+                name.clear();
+                name.push_str(prefix);
+                name.push_str(tail);
+                if wanted(&name) {
+                    first.insert(name.as_str().into(), subscribers.len());
+                    if first.len() > limit {
+                        first.pop_last();
+                    }
+                }
+            }
+        }
+        first
     }
 
     /// How many patterns are held by anybody.
@@ -143,6 +193,15 @@ mod tests {
                 .filter(|(_, pattern)| Pattern::of_valid(pattern).matches(&channel))
                 .map(|(who, _)| *who)
                 .collect();
+            prop_assert_eq!(index.count(&channel, None), naive.len());
+            let others = naive.iter().filter(|id| **id != 3).count();
+            prop_assert_eq!(index.count(&channel, Some(ClientId::from_bits(3))), others);
+            let names: BTreeSet<String> = model.iter().map(|(_, pattern)| pattern.clone()).collect();
+            let held = index.names(&|_| true, 100);
+            prop_assert_eq!(held.keys().map(|name| name.to_string()).collect::<BTreeSet<_>>(), names);
+            let first: Vec<_> = held.keys().take(3).cloned().collect();
+            prop_assert_eq!(index.names(&|_| true, 3).into_keys().collect::<Vec<_>>(), first);
+            prop_assert_eq!(held.values().sum::<usize>(), model.len());
             prop_assert_eq!(matching(&index, &channel, 1), naive);
         }
     }

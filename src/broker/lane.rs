@@ -9,9 +9,13 @@ use super::{
     index::ChannelIndex,
     session::{End, QueueLimits, Session},
 };
-use crate::{bayeux::Seq, engine::Publication};
+use crate::{
+    bayeux::{ClientId, Seq},
+    engine::Publication,
+};
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -91,6 +95,21 @@ impl Lane {
         }
     }
 
+    /// How many sessions of this lane a publication to `channel` is for.
+    pub fn count(&self, channel: &str, without: Option<ClientId>) -> usize {
+        self.index.lock().count(channel, without)
+    }
+
+    /// Calls `each` for the sessions that a publication to `channel` is for; of a pattern, for those that hold it.
+    pub fn holders(&self, channel: &str, each: &mut dyn FnMut(&Arc<Session>)) {
+        self.index.lock().holders(channel, each);
+    }
+
+    /// The first `limit` names that are held and wanted, each with how many sessions of this lane hold it.
+    pub fn names(&self, wanted: &dyn Fn(&str) -> bool, limit: usize) -> BTreeMap<Box<str>, usize> {
+        self.index.lock().names(wanted, limit)
+    }
+
     fn moved_to(&self, position: Seq) {
         self.position.store(position, Ordering::Release);
         self.progress.notify_waiters();
@@ -156,9 +175,9 @@ impl Broker {
             wakers.extend(session.and_then(|s| s.enqueue(publication, limits)));
             return;
         }
-        let without = if self.settings().broadcast_to_publisher { None } else { draft.publisher };
+        let publisher = if self.settings().broadcast_to_publisher { None } else { draft.publisher };
         lane.index.lock().for_each(draft.channel(), publication.seq, |session| {
-            if without != Some(session.id) {
+            if publisher != Some(session.id) && draft.without != Some(session.id) {
                 wakers.extend(session.enqueue(publication, limits));
             }
         });

@@ -6,9 +6,11 @@
 pub mod browser;
 pub mod caller;
 pub mod delivery;
+pub mod direct;
 pub mod extension;
 pub mod hold;
 pub mod index;
+pub mod inspect;
 pub mod lane;
 pub mod metrics;
 pub mod observer;
@@ -27,11 +29,13 @@ pub mod verb;
 
 pub use caller::Caller;
 pub use delivery::Delivery;
+pub use direct::{Accepted, Item, Refusal};
 pub use extension::Extension;
 pub use hold::Answered;
+pub use inspect::{History, Seen};
 pub use metrics::Metrics;
 pub use observer::{Happening, Observer};
-pub use policy::{Asking, Credentials, Denial, Identity, Policy};
+pub use policy::{Asking, Credentials, Denial, Explanation, Identity, Policy};
 pub use service::{Call, Services};
 pub use session::Place;
 pub use session::{End, Event, Session};
@@ -290,6 +294,10 @@ impl Broker {
         &self.0.lanes[number]
     }
 
+    pub(crate) fn lanes(&self) -> &[Lane] {
+        &self.0.lanes
+    }
+
     pub(crate) fn lane_of(&self, id: ClientId) -> usize {
         // The low bits choose the shard of the table; others choose the lane.
         (id.bits() >> 64) as usize % self.0.lanes.len()
@@ -322,6 +330,9 @@ impl Broker {
         };
         self.lane(session.lane).unsubscribe(session, patterns.iter().map(|s| &s.pattern));
         self.sessions().remove(session);
+        if let Some(browser) = &session.browser {
+            self.browsers().remove(browser, session.id);
+        }
         wakers.into_iter().flatten().for_each(Waker::wake);
         self.count_end(end);
         if !patterns.is_empty() && self.is_observed() {

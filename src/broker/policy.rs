@@ -114,6 +114,29 @@ pub trait Policy: Send + Sync + 'static {
         channel: &str,
         data: &RawValue,
     ) -> Answer<Result<Option<Box<RawValue>>, Denial>>;
+
+    /// May it look at what belongs to others and change it: sessions, channels, history? `channel` is what the call is
+    /// about, when it is about one. Nobody may unless the policy says so.
+    fn may_administer(&self, _asking: &Asking, _channel: Option<&str>) -> Answer<Result<(), Denial>> {
+        Answer::Now(Err(Denial::Denied("no rule allows it".into())))
+    }
+
+    /// What would be decided if this identity asked for an action (`publish`, `subscribe`, `handshake`, `service`,
+    /// `api`), and why. Nothing takes effect, nothing is counted.
+    fn explain(&self, _who: &Identity, _action: &str, _channel: Option<&str>) -> Explanation {
+        Explanation { allowed: false, rule: None, reason: "this policy does not explain itself".into() }
+    }
+}
+
+/// Why something is allowed or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// What would be decided.
+    pub allowed: bool,
+    /// The rule that decides, as the configuration names it; `None` when no rule does.
+    pub rule: Option<String>,
+    /// The reason, for people.
+    pub reason: String,
 }
 
 /// Everyone may do everything.
@@ -135,6 +158,15 @@ impl Policy for Open {
 
     fn may_publish(&self, _: &Asking, _: &str, _: &RawValue) -> Answer<Result<Option<Box<RawValue>>, Denial>> {
         Answer::Now(Ok(None))
+    }
+
+    fn may_administer(&self, _: &Asking, _: Option<&str>) -> Answer<Result<(), Denial>> {
+        Answer::Now(Ok(()))
+    }
+
+    fn explain(&self, _: &Identity, _: &str, _: Option<&str>) -> Explanation {
+        let reason = "there are no rules: everyone may do everything".into();
+        Explanation { allowed: true, rule: None, reason }
     }
 }
 

@@ -81,6 +81,7 @@ impl Broker {
             state.start_behind();
         }
         self.sessions().insert(Arc::clone(&session));
+        self.enter_browser(&session);
         // The lane delivers from its own position on; what lies between is read from the log.
         let live_from = self.lane(lane).subscribe(&session, &patterns, || self.engine().newest());
         session.lock().read_from_log(live_from);

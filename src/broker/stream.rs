@@ -23,12 +23,13 @@ pub struct Stream {
 impl Broker {
     /// Makes the caller the session's newest attachment.
     pub fn attach(&self, session: &Arc<Session>) -> Stream {
-        self.attach_to(session, Place::Delivery)
+        self.attach_to(session, Place::Delivery, false)
     }
 
-    /// Makes the caller the newest attachment of one place.
-    pub fn attach_to(&self, session: &Arc<Session>, place: Place) -> Stream {
-        let (epoch, older) = session.lock().attach(place);
+    /// Makes the caller the newest attachment of one place; `occupies` says that it takes one of a browser's few
+    /// connections.
+    pub fn attach_to(&self, session: &Arc<Session>, place: Place, occupies: bool) -> Stream {
+        let (epoch, older) = session.lock().attach(place, occupies);
         if let Some(older) = older {
             older.wake();
         }

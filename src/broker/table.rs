@@ -73,6 +73,13 @@ impl SessionTable {
         }
     }
 
+    /// Calls `each` for every session; one shard is looked at at a time.
+    pub fn each(&self, mut each: impl FnMut(&Arc<Session>)) {
+        for shard in &self.shards {
+            shard.read().values().for_each(&mut each);
+        }
+    }
+
     /// The sessions that a question holds for. One shard is looked at at a time.
     pub fn filter(&self, mut question: impl FnMut(&Arc<Session>) -> bool) -> Vec<Arc<Session>> {
         let mut found = Vec::new();

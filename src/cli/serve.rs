@@ -79,6 +79,7 @@ async fn serve(config: Config, exposure: &Exposure) -> Result<(), Failure> {
         server: config.server,
         broker: config.broker,
         transport: config.transport,
+        api: config.api,
         engine: config.engine,
     };
     server::run(settings, listener, shutdown).await.map_err(|error| failed("the server failed", error))

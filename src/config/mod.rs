@@ -18,6 +18,7 @@ pub use problems::{Problem, Problems};
 pub use tree::Origin;
 
 use crate::{
+    api::settings::ApiSettings,
     backend::settings::{BackendSettings, EventsSettings, ForwardSettings, HookSettings, Plan, ServiceSettings},
     broker::settings::BrokerSettings,
     engine::settings::EngineSettings,
@@ -38,6 +39,8 @@ pub struct Config {
     pub broker: BrokerSettings,
     /// The clients' side of HTTP and WebSocket.
     pub transport: TransportSettings,
+    /// The backends' side of HTTP: publish, sessions, channels, history.
+    pub api: ApiSettings,
     /// What holds the log, and how much of it is kept.
     pub engine: EngineSettings,
     /// How the user's backends are called.
@@ -64,6 +67,7 @@ impl Config {
         self.server.validate(&mut |key, text| problem(format!("server.{key}"), text));
         self.broker.validate(&mut |key, text| problem(format!("broker.{key}"), text));
         self.transport.validate(&mut |key, text| problem(format!("transport.{key}"), text));
+        self.api.validate(&mut |key, text| problem(format!("api.{key}"), text));
         self.engine.validate(&mut |key, text| problem(format!("engine.{key}"), text));
         self.calls().validate(problem);
     }

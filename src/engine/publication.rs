@@ -17,6 +17,8 @@ pub struct Draft {
     pub publisher: Option<ClientId>,
     /// The one session it is for; `None` is for all subscribers.
     pub to: Option<ClientId>,
+    /// The one session that does not get it, although it subscribed.
+    pub without: Option<ClientId>,
     /// When it was accepted: the wall clock in milliseconds.
     pub time_ms: u64,
 }
@@ -30,6 +32,7 @@ impl Draft {
             data_len: u32::try_from(data.get().len()).unwrap_or(u32::MAX),
             publisher: None,
             to: None,
+            without: None,
             time_ms,
         }
     }
@@ -48,6 +51,7 @@ impl Draft {
             data_len: u32::try_from(data_len).unwrap_or(u32::MAX),
             publisher: None,
             to: None,
+            without: None,
             time_ms,
         }
     }
@@ -62,6 +66,12 @@ impl Draft {
     #[must_use]
     pub fn to(self, session: ClientId) -> Self {
         Self { to: Some(session), ..self }
+    }
+
+    /// Keeps it from one session.
+    #[must_use]
+    pub fn without(self, session: Option<ClientId>) -> Self {
+        Self { without: session, ..self }
     }
 
     /// Its JSON object as subscribers receive it.

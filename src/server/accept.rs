@@ -6,10 +6,13 @@ use super::{
     io::NotedStream,
     watch::{Progress, Watch},
 };
-use crate::transport::{
-    Connection, Transport, TransportSettings,
-    body::{Answer, AnswerBody},
-    endpoint,
+use crate::{
+    api::{Api, route},
+    transport::{
+        Connection, Transport, TransportSettings,
+        body::{Answer, AnswerBody},
+        endpoint,
+    },
 };
 use axum::{Router, body::Body};
 use futures_util::{FutureExt, future::Either};
@@ -43,6 +46,8 @@ const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
 pub struct Site {
     /// The mount of the broker.
     pub transport: Transport,
+    /// The backends' side, if there is one.
+    pub api: Option<Api>,
     /// Everything else.
     pub pages: Router,
 }
@@ -52,6 +57,7 @@ pub struct Site {
 struct Noted {
     connection: Connection,
     progress: Arc<Progress>,
+    api: Option<Api>,
 }
 
 /// Accepts for one listener.
@@ -109,7 +115,8 @@ impl Acceptor {
         let io = TokioIo::new(NotedStream::new(stream, connection.clone(), Arc::clone(&progress)));
         let (pages, watch) = (self.site.pages.clone(), Arc::clone(&self.watch));
         let stopping = self.stopping.clone();
-        let noted = Noted { connection: connection.clone(), progress: Arc::clone(&progress) };
+        let api = self.site.api.clone();
+        let noted = Noted { connection: connection.clone(), progress: Arc::clone(&progress), api };
         let task = self.tasks.spawn(async move {
             let closed = Closed { connection, watch, number };
             let service = service_fn(move |request| answer(&pages, &noted, request));
@@ -133,6 +140,9 @@ impl Acceptor {
     }
 }
 
+/// An answer on its way that costs an idle connection no room.
+type Boxed = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
 /// Answers one request. The mount is served without the router: its requests are nearly all there are, and each would
 /// pay for boxes and a path match.
 fn answer(
@@ -142,11 +152,18 @@ fn answer(
 ) -> impl Future<Output = Result<Answer, Infallible>> + Send + use<> {
     let progress = Arc::clone(&noted.progress);
     progress.busy();
-    let answering = if noted.connection.transport().owns(request.uri().path()) {
+    let path = request.uri().path();
+    let api = noted.api.as_ref().filter(|_| route::is_api(path) || route::is_health(path));
+    let answering = if noted.connection.transport().owns(path) {
         Either::Left(endpoint::serve(noted.connection.clone(), request).map(Ok))
+    } else if let Some(api) = api {
+        let (api, peer) = (api.clone(), noted.connection.peer());
+        let serving: Boxed = Box::pin(async move { Ok(api.serve(peer, request).await) });
+        Either::Right(serving)
     } else {
         let page = pages.clone().oneshot(request.map(Body::new));
-        Either::Right(Box::pin(page.map(|page| page.map(|page| page.map(AnswerBody::Stream)))))
+        let serving: Boxed = Box::pin(page.map(|page| page.map(|page| page.map(AnswerBody::Stream))));
+        Either::Right(serving)
     };
     answering.inspect(move |_| progress.idle())
 }

@@ -12,6 +12,7 @@ pub mod watch;
 pub use settings::{LogFormat, LogSettings, ServerSettings};
 
 use crate::{
+    api::{Api, ApiSettings},
     backend::{self, Backend},
     broker::{Broker, BrokerSettings, Plugins, policy},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
@@ -19,6 +20,7 @@ use crate::{
     transport::{self, OriginPolicy, Transport, TransportSettings},
 };
 use accept::{Acceptor, Site};
+use prometheus_client::registry::Registry;
 use std::{
     future::Future,
     io::{Error, Result},
@@ -37,6 +39,8 @@ pub struct Settings {
     pub broker: BrokerSettings,
     /// `[transport]`.
     pub transport: TransportSettings,
+    /// `[api]`.
+    pub api: ApiSettings,
     /// `[engine]`.
     pub engine: EngineSettings,
     /// `[backend]` and the entries that use it.
@@ -62,10 +66,12 @@ pub async fn run(
         observers: backend.observers(),
     };
     let broker = Broker::start(settings.broker.clone(), offered, engine(&settings), plugins);
+    let registry = registry(&broker, &backend);
     backend.start(&broker);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
-    let site = Site { transport, pages: pages::router(&settings.transport.path) };
+    let api = settings.api.enabled.then(|| Api::new(broker.clone(), settings.api.clone(), registry));
+    let site = Site { transport, api, pages: pages::router(&settings.transport.path) };
     let acceptor = Acceptor::new(listener, site, &settings.transport, broker.stopping(), tasks.clone());
     tokio::select! {
         () = acceptor.run() => {}
@@ -79,6 +85,14 @@ pub async fn run(
         tracing::warn!(open = tasks.len(), "connections were still open when the time to drain was over");
     }
     Ok(())
+}
+
+/// Everything that is counted.
+fn registry(broker: &Broker, backend: &Backend) -> Registry {
+    let mut registry = Registry::with_prefix("bayeuxd");
+    broker.metrics().register(&mut registry);
+    backend.metrics().register(&mut registry);
+    registry
 }
 
 fn engine(settings: &Settings) -> Arc<dyn Engine> {

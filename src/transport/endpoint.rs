@@ -115,7 +115,9 @@ where
 {
     let transport = connection.transport();
     let caller = request::caller(connection, parts, ConnectionType::LongPolling, transport.settings());
-    let texts = match request::body(&parts.headers, body, transport.settings()).await {
+    let settings = transport.settings();
+    let body = request::body(&parts.headers, body, settings.max_message_bytes, settings.body_read_timeout);
+    let texts = match body.await {
         Ok(body) => request::texts(&parts.headers, body),
         Err(bad) => Err(bad),
     };

@@ -20,7 +20,7 @@ impl Transport {
         let Some(session) = self.streamed_session(parts) else { return Self::no_such_stream() };
         let resume: Option<Seq> = parts.headers.get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
         let kind = HeaderValue::from_static("text/event-stream;charset=UTF-8");
-        self.stream_to(connection, &session, resume, kind, Events)
+        self.stream_to(connection, parts, &session, resume, kind, Events)
     }
 }
 

@@ -28,7 +28,7 @@ impl Transport {
         }
         let Some(session) = self.streamed_session(parts) else { return Self::no_such_stream() };
         let page = Page { function, sent: 0, max: self.settings().max_stream_bytes };
-        self.stream_to(connection, &session, None, HeaderValue::from_static("text/html;charset=UTF-8"), page)
+        self.stream_to(connection, parts, &session, None, HeaderValue::from_static("text/html;charset=UTF-8"), page)
     }
 }
 

@@ -5,14 +5,14 @@
 use super::{connection::Connection, settings::TransportSettings};
 use crate::{
     bayeux::{BadRequest, ConnectionType, ProtocolError},
-    broker::{Caller, Credentials, browser::BrowserId},
+    broker::{Broker, Caller, Credentials, browser::BrowserId},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Version, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The sender of a request.
@@ -27,14 +27,14 @@ pub fn caller(
         browser: cookie(&parts.headers, settings.cookie_name.as_bytes()),
         transport,
         multiplexed: parts.version >= Version::HTTP_2,
-        credentials: credentials(connection, &parts.headers),
+        credentials: credentials(&connection.transport().exchange().broker, &parts.headers),
     }
 }
 
 /// The headers that the policy wants to see; nothing at all in the usual case that there are none.
-fn credentials(connection: &Connection, headers: &HeaderMap) -> Option<Arc<Credentials>> {
-    let wanted = connection.transport().exchange().broker.credential_headers();
-    let found: Vec<_> = wanted
+pub fn credentials(broker: &Broker, headers: &HeaderMap) -> Option<Arc<Credentials>> {
+    let found: Vec<_> = broker
+        .credential_headers()
         .iter()
         .filter_map(|name| Some((Arc::clone(name), headers.get(&**name)?.to_str().ok()?.to_owned())))
         .collect();
@@ -51,11 +51,10 @@ fn cookie(headers: &HeaderMap, name: &[u8]) -> Option<BrowserId> {
 ///
 /// # Errors
 /// When it is too large, too slow, or the peer goes away in the middle.
-pub async fn body<B>(headers: &HeaderMap, mut body: B, settings: &TransportSettings) -> Result<Bytes, BadRequest>
+pub async fn body<B>(headers: &HeaderMap, mut body: B, limit: usize, within: Duration) -> Result<Bytes, BadRequest>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let limit = settings.max_message_bytes;
     let too_large = || BadRequest(ProtocolError::MessageTooLarge);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
@@ -69,7 +68,7 @@ where
         let frame = match body.frame().now_or_never() {
             Some(frame) => frame,
             None => {
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + settings.body_read_timeout);
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
                 let waiting = tokio::time::timeout_at(deadline, body.frame());
                 waiting.await.map_err(|_| BadRequest::malformed("body", "too slow"))?
             }

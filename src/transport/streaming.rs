@@ -17,7 +17,7 @@ use crate::{
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use http::{HeaderValue, Response, request::Parts};
+use http::{HeaderValue, Response, Version, request::Parts};
 use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -65,6 +65,7 @@ impl Transport {
     pub(super) fn stream_to<F: Format>(
         &self,
         connection: &Connection,
+        parts: &Parts,
         session: &Arc<Session>,
         resume: Option<Seq>,
         kind: HeaderValue,
@@ -72,7 +73,7 @@ impl Transport {
     ) -> Answer {
         // A session that acknowledges is given messages with connect replies; the stream only shows that it is there.
         let place = if session.lock().acked().is_some() { Place::Heartbeat } else { Place::Delivery };
-        let stream = self.exchange().broker.attach_to(session, place);
+        let stream = self.exchange().broker.attach_to(session, place, parts.version < Version::HTTP_2);
         if let Some(position) = resume {
             session.lock().rewind(position);
         }

@@ -170,6 +170,7 @@ async fn a_session_s_life_is_told_from_its_beginning_to_its_end_with_the_cause()
     ann.subscribe("/a").await;
     ann.subscribe("/a").await;
     ann.subscribe("/b/**").await;
+    ann.unsubscribe("/never").await;
     ann.unsubscribe("/a").await;
     ann.disconnect().await;
     let is_over = |id: &str, posted: &[Value]| of(posted, id).iter().any(|e| e["type"] == "session_removed");

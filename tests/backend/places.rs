@@ -140,6 +140,14 @@ impl Broker {
     }
 }
 
+impl Broker {
+    /// What it counts.
+    pub(crate) async fn metrics(&self) -> String {
+        let page = self.url.replace("/bayeux", "/metrics");
+        reqwest::get(page).await.unwrap().text().await.unwrap()
+    }
+}
+
 /// A session over long-polling.
 pub(crate) struct Client {
     http: reqwest::Client,

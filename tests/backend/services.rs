@@ -118,6 +118,11 @@ async fn whatever_goes_wrong_the_caller_is_told() {
         assert_eq!((&answer["error"], &answer["data"]), (&json!(error), &json!({"error": error})), "{channel}");
     }
     assert_eq!(backend.posted("/echo").await, Vec::<Value>::new(), "a redirect is not followed");
+    let metrics = broker.metrics().await;
+    for (outcome, count) in [("Timeout", 1), ("Unreachable", 2), ("Garbage", 1), ("TooLarge", 1), ("Redirect", 1)] {
+        let line = format!("bayeuxd_backend_service_calls_total{{outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,10 @@ use crate::{
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 use tokio::time::{Instant, Sleep};
@@ -32,6 +35,8 @@ pub struct Session {
     pub lane: usize,
     /// The browser cookie it was made with.
     pub browser: Option<BrowserId>,
+    /// Whether its browser has other sessions.
+    shares_browser: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -98,7 +103,22 @@ pub type Wakers = [Option<Waker>; 2];
 impl Session {
     /// A new session that has seen everything up to `now_at`.
     pub fn new(id: ClientId, lane: usize, browser: Option<BrowserId>, now_at: Seq, deadline: Instant) -> Self {
-        Self { id, lane, browser, state: Mutex::new(State::new(now_at, deadline)) }
+        Self {
+            id,
+            lane,
+            browser,
+            shares_browser: AtomicBool::new(false),
+            state: Mutex::new(State::new(now_at, deadline)),
+        }
+    }
+
+    /// Whether it is the only session of its browser.
+    pub fn is_alone(&self) -> bool {
+        !self.shares_browser.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn share_browser(&self) {
+        self.shares_browser.store(true, Ordering::Relaxed);
     }
 
     /// Who it belongs to.

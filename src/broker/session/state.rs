@@ -55,6 +55,7 @@ struct Lag {
 pub(super) struct Attachment {
     pub(super) epoch: u64,
     pub(super) waker: Option<Waker>,
+    occupies: bool,
 }
 
 /// What the next delivery has to do.
@@ -96,16 +97,22 @@ impl State {
         }
     }
 
-    /// Makes the caller the newest attachment of a place. Returns the epoch that names it, and the older one to wake.
-    pub fn attach(&mut self, place: Place) -> (u64, Option<Waker>) {
+    /// Makes the caller the newest attachment of a place; `occupies` says that it takes one of the few connections that a
+    /// browser opens to one host. Returns the epoch that names it, and the older one to wake.
+    pub fn attach(&mut self, place: Place, occupies: bool) -> (u64, Option<Waker>) {
         self.epoch += 1;
-        let older = self.attachments[place as usize].replace(Attachment { epoch: self.epoch, waker: None });
+        let older = self.attachments[place as usize].replace(Attachment { epoch: self.epoch, waker: None, occupies });
         (self.epoch, older.and_then(|a| a.waker))
     }
 
     /// The timer for a hold, to be given back when it ends.
     pub fn borrow_timer(&mut self) -> Timer {
         self.timer.take().unwrap_or_else(|| Box::pin(sleep(Duration::ZERO)))
+    }
+
+    /// How many of its browser's connections it holds now.
+    pub fn connections(&self) -> usize {
+        self.attachments.iter().flatten().filter(|a| a.occupies).count()
     }
 
     /// Whether somebody is attached who is given the messages.
@@ -148,6 +155,7 @@ impl State {
         match draft.to {
             Some(to) => to == own,
             None if !echo && draft.publisher == Some(own) => false,
+            None if draft.without == Some(own) => false,
             None => self
                 .subscriptions
                 .iter()

@@ -28,7 +28,7 @@ fn a_publication_is_queued_once_and_never_from_before_the_session() {
     for seq in [9, 10, 11, 11, 12, 11] {
         s.enqueue(&publication(seq), LIMITS);
     }
-    let (epoch, _) = s.lock().attach(Place::Delivery);
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
     assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [11, 12]);
     assert_eq!(s.lock().handed(), 12);
 }
@@ -38,7 +38,7 @@ fn what_could_not_be_written_comes_back_in_front() {
     let s = session();
     s.enqueue(&publication(11), LIMITS);
     s.enqueue(&publication(12), LIMITS);
-    let (epoch, _) = s.lock().attach(Place::Delivery);
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
     let Next::Queued(taken) = s.lock().next(epoch, 1 << 20) else { panic!() };
     s.enqueue(&publication(13), LIMITS);
     s.restore(taken);
@@ -48,7 +48,7 @@ fn what_could_not_be_written_comes_back_in_front() {
 #[test]
 fn a_full_queue_becomes_a_cursor_and_then_a_queue_again() {
     let s = session();
-    let (epoch, _) = s.lock().attach(Place::Delivery);
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
     for seq in 11..=14 {
         s.enqueue(&publication(seq), LIMITS);
     }
@@ -66,8 +66,8 @@ fn a_full_queue_becomes_a_cursor_and_then_a_queue_again() {
 #[test]
 fn only_the_newest_attachment_gets_messages() {
     let s = session();
-    let (old, _) = s.lock().attach(Place::Delivery);
-    let (new, _) = s.lock().attach(Place::Delivery);
+    let (old, _) = s.lock().attach(Place::Delivery, false);
+    let (new, _) = s.lock().attach(Place::Delivery, false);
     s.enqueue(&publication(11), LIMITS);
     assert!(matches!(s.lock().next(old, 1 << 20), Next::Nothing));
     let mut cx = Context::from_waker(Waker::noop());
@@ -81,7 +81,7 @@ fn only_the_newest_attachment_gets_messages() {
 #[test]
 fn deliveries_are_bounded_but_never_empty() {
     let s = session();
-    let (epoch, _) = s.lock().attach(Place::Delivery);
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
     for seq in 11..=13 {
         s.enqueue(&publication(seq), LIMITS);
     }
@@ -96,7 +96,7 @@ fn deliveries_are_bounded_but_never_empty() {
 fn an_ack_moves_forward_only_and_what_was_not_acked_is_read_again() {
     let s = session();
     s.lock().begin_acks(10);
-    let (epoch, _) = s.lock().attach(Place::Delivery);
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
     s.enqueue(&publication(11), LIMITS);
     s.enqueue(&publication(12), LIMITS);
     assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [11, 12]);
@@ -117,7 +117,7 @@ fn an_ack_moves_forward_only_and_what_was_not_acked_is_read_again() {
 fn a_position_is_not_handed_before_the_lane_has_shown_it() {
     let s = session();
     s.lock().begin_acks(10);
-    let (epoch, _) = s.lock().attach(Place::Delivery);
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
     for seq in 11..=14 {
         s.enqueue(&publication(seq), LIMITS);
     }

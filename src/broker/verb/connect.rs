@@ -2,8 +2,8 @@
 //! holds it for polls, the transports of streams hold it themselves beside what they push.
 
 use crate::{
-    bayeux::{Advice, ClientId, ConnectionType, Message, ProtocolError, Reconnect, Reply, Seq},
-    broker::{Broker, Caller, End, Place, Session, browser::HeldPoll, session::State},
+    bayeux::{Advice, ConnectionType, Message, ProtocolError, Reconnect, Reply, Seq},
+    broker::{Broker, Caller, End, Place, Session, session::State},
 };
 use std::{sync::Arc, task::Waker, time::Duration};
 use tokio::time::Instant;
@@ -34,8 +34,6 @@ pub struct Plan {
     reply: Reply,
     advice: Advice,
     tell: bool,
-    /// Its place among the held polls of its browser.
-    _slot: Option<HeldPoll>,
 }
 
 impl Plan {
@@ -93,7 +91,7 @@ impl Broker {
         }
         let full = self.settings().timeout * HELD_PERCENT / 100;
         let mut hold = asked.timeout.map_or(full, |t| t.min(full));
-        let mut slot = None;
+        let others = self.held_by_others(&session);
         let mut state = session.lock();
         self.extensions().iter().for_each(|e| e.connecting(message, &mut state));
         let place = match transport {
@@ -107,23 +105,23 @@ impl Broker {
         if batched || self.is_stopping() || state.advised.is_none_or(|(last, _)| last != transport) {
             hold = Duration::ZERO;
         }
-        if !hold.is_zero() && place == Some(Place::Delivery) && !state.has_messages() {
-            match self.browser_slot(caller, session.id) {
-                Ok(taken) => slot = taken,
-                Err(TooManyTabs) => {
-                    advice = Advice { multiple_clients: true, ..advice.after(self.settings().multi_session_interval) };
-                    hold = Duration::ZERO;
-                }
-            }
+        // A stream's heartbeat beside other tabs is a connection that they need more.
+        let limit = match place {
+            Some(Place::Heartbeat) => 1,
+            _ => self.settings().max_sessions_per_browser,
+        };
+        if !hold.is_zero() && others >= limit && place.is_some() && !caller.multiplexed && !state.has_messages() {
+            advice = Advice { multiple_clients: true, ..advice.after(self.settings().multi_session_interval) };
+            hold = Duration::ZERO;
         }
-        let entered = self.enter(&mut state, (transport, advice), hold, place);
+        let entered = self.enter(&mut state, (transport, advice), hold, place.map(|p| (p, !caller.multiplexed)));
         drop(state);
         if let Some(older) = entered.older {
             older.wake();
         }
         let Entered { news, attachment, quiet, .. } = entered;
         let tell = news || message.advice.is_some() || transport == ConnectionType::WebSocket;
-        Plan { session, hold, attachment, quiet, reply: Reply::to(message), advice, tell, _slot: slot }
+        Plan { session, hold, attachment, quiet, reply: Reply::to(message), advice, tell }
     }
 
     /// Notes the connect in the session: its deadline, its advice, and its attachment.
@@ -132,26 +130,16 @@ impl Broker {
         state: &mut State,
         advised: (ConnectionType, Advice),
         hold: Duration,
-        place: Option<Place>,
+        place: Option<(Place, bool)>,
     ) -> Entered {
         state.interval = advised.1.interval;
         state.deadline = Instant::now() + hold + state.interval + self.settings().max_interval;
         let news = state.advised.replace(advised) != Some(advised);
         let handed = state.handed();
         let quiet = std::mem::replace(&mut state.handed_before, handed) == handed;
-        let Some(place) = place else { return Entered { news, attachment: None, older: None, quiet } };
-        let (epoch, older) = state.attach(place);
+        let Some((place, occupies)) = place else { return Entered { news, attachment: None, older: None, quiet } };
+        let (epoch, older) = state.attach(place, occupies);
         Entered { news, attachment: Some((place, epoch)), older, quiet }
-    }
-
-    fn browser_slot(&self, caller: &Caller, session: ClientId) -> Result<Option<HeldPoll>, TooManyTabs> {
-        match &caller.browser {
-            Some(browser) if !caller.multiplexed => {
-                let limit = self.settings().max_sessions_per_browser;
-                self.browsers().hold(browser, session, limit).map(Some).ok_or(TooManyTabs)
-            }
-            _ => Ok(None),
-        }
     }
 
     /// Notes that a connect was answered: from now on the client's silence counts.
@@ -170,9 +158,6 @@ struct Entered {
     older: Option<Waker>,
     quiet: bool,
 }
-
-/// The browser holds as many polls as it may.
-struct TooManyTabs;
 
 /// The transport a connect belongs to: streams that only go down have their connects sent by POST.
 fn speaks_over(caller: &Caller, message: &Message<'_>) -> ConnectionType {

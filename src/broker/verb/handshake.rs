@@ -73,6 +73,7 @@ impl Broker {
         };
         saving.await.map_err(|_| ProtocolError::EngineUnavailable)?;
         self.sessions().insert(Arc::clone(&session));
+        self.enter_browser(&session);
         self.metrics().handshakes.inc();
         self.metrics().sessions.inc();
         self.tell(&session, &Happening::SessionAdded);

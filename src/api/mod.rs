@@ -1,0 +1,104 @@
+//! The backends' side of HTTP: publish, sessions, channels, history, explain; health and metrics.
+//!
+//! The server hands it the requests below `/api/` and of a few pages. Speaks JSON with true HTTP statuses; knows no
+//! Bayeux framing and no socket. One file a family of calls.
+
+pub mod answer;
+pub mod error;
+pub mod publish;
+pub mod request;
+pub mod route;
+pub mod settings;
+pub mod status;
+
+pub use error::ApiError;
+pub use settings::ApiSettings;
+
+use crate::{
+    broker::Broker,
+    transport::{OriginPolicy, body::Answer},
+};
+use answer::Outcome;
+use bytes::Bytes;
+use http::{Request, request::Parts};
+use http_body::Body;
+use prometheus_client::registry::Registry;
+use route::Call;
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+/// The API of a broker. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    broker: Broker,
+    settings: ApiSettings,
+    origins: OriginPolicy,
+    registry: Registry,
+}
+
+impl Api {
+    /// An API on a broker; `registry` holds everything that is counted.
+    pub fn new(broker: Broker, settings: ApiSettings, registry: Registry) -> Self {
+        let origins = OriginPolicy::Listed(settings.allowed_origins.clone());
+        Self(Arc::new(Inner { broker, settings, origins, registry }))
+    }
+
+    /// Serves one request.
+    pub async fn serve<B>(&self, peer: Option<IpAddr>, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+    {
+        let began = Instant::now();
+        let (parts, body) = request.into_parts();
+        let call = route::call(&parts.method, parts.uri.path());
+        // The call's name, as paths hold session ids.
+        let name = call.as_ref().map_or("none", Call::name);
+        let outcome = match call {
+            Ok(call) => self.carry_out(call, peer, &parts, body).await,
+            Err(error) => Err(error),
+        };
+        tracing::debug!(
+            target: "bayeuxd::api::access",
+            call = name,
+            status = request::status_of(&outcome).as_u16(),
+            peer = ?peer,
+            micros = began.elapsed().as_micros(),
+        );
+        outcome.unwrap_or_else(answer::refused)
+    }
+
+    async fn carry_out<B>(&self, call: Call, peer: Option<IpAddr>, parts: &Parts, body: B) -> Outcome
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+    {
+        match call {
+            Call::Health => return status::health(),
+            Call::Ready => return status::ready(self),
+            _ => {}
+        }
+        let asking = self.admit(peer, parts).await?;
+        let body = self.body(parts, body).await?;
+        match call {
+            Call::Publish => publish::publish(self, &asking, &body).await,
+            Call::Metrics => status::metrics(self, &asking).await,
+            _ => Err(ApiError::not_found()),
+        }
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.0.broker
+    }
+
+    pub(crate) fn settings(&self) -> &ApiSettings {
+        &self.0.settings
+    }
+
+    fn origins(&self) -> &OriginPolicy {
+        &self.0.origins
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+}
