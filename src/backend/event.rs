@@ -3,7 +3,7 @@
 //! The broker tells the [`Listener`], which never waits; the [`Recorder`], a task, writes events in batches to a channel
 //! that nobody can subscribe to. What does not fit between the two is counted and told as lost.
 
-use super::{metrics::Metrics, occupancy::Occupancy, payload::rfc3339_ms};
+use super::{feed::stopped, metrics::Metrics, occupancy::Occupancy, payload::rfc3339_ms};
 use crate::{
     bayeux::ClientId,
     broker::{Broker, End, Happening, Identity, Observer, wall_clock_ms},
@@ -125,14 +125,16 @@ impl Observer for Listener {
 }
 
 impl Recorder {
-    /// Writes down until the broker stops.
+    /// Writes down until the broker stops, and then what waits.
     pub async fn run(mut self, broker: Broker) {
-        let mut stopping = broker.stopping();
         let mut seen = Vec::with_capacity(BATCH);
         loop {
             let count = tokio::select! {
                 count = self.receiver.recv_many(&mut seen, BATCH) => count,
-                _ = stopping.wait_for(|stopping| *stopping) => 0,
+                () = stopped(&broker), if !self.receiver.is_closed() => {
+                    self.receiver.close();
+                    continue;
+                }
             };
             if count == 0 {
                 return;

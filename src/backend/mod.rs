@@ -116,11 +116,14 @@ impl Backend {
         self.events.iter().map(|(listener, _)| Arc::clone(listener) as Arc<dyn Observer>).collect()
     }
 
-    /// Starts what delivers without being asked. Must be called on a tokio runtime, once the broker runs.
+    /// Starts what delivers without being asked; it ends with the broker's calls. Must be called on a tokio runtime, once
+    /// the broker runs.
     pub fn start(self, broker: &Broker) {
-        self.feeds(broker).into_iter().for_each(|feed| drop(tokio::spawn(feed.run(broker.clone()))));
+        for feed in self.feeds(broker) {
+            broker.calls().spawn(feed.run(broker.clone()));
+        }
         if let Some((_, recorder)) = self.events {
-            tokio::spawn(recorder.run(broker.clone()));
+            broker.calls().spawn(recorder.run(broker.clone()));
         }
     }
 
