@@ -5,7 +5,7 @@
 use axum::{Router, response::Html, routing::get, serve};
 use bayeuxd::{
     broker::{Broker, BrokerSettings, Plugins},
-    engine::{MemoryEngine, settings::MemorySettings},
+    engine::{EngineSettings, MemoryEngine},
     extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
 };
@@ -31,7 +31,7 @@ socket.onmessage = ({ data }) => JSON.parse(data).forEach((message) => {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let settings = TransportSettings::default();
-    let engine = Arc::new(MemoryEngine::new(MemorySettings::default(), 1));
+    let engine = Arc::new(MemoryEngine::with(&EngineSettings::default(), 1));
     let plugins = Plugins { extensions: extension::all(), ..Plugins::default() };
     let broker = Broker::start(BrokerSettings::default(), transport::offered(&settings), engine, plugins);
     let transport = Transport::new(broker.clone(), settings, OriginPolicy::Listed(Vec::new()));

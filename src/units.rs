@@ -82,3 +82,26 @@ pub mod size {
         usize::try_from(size.as_u64()).map_err(|_| D::Error::custom("larger than this machine can address"))
     }
 }
+
+/// The same where the setting may be left out.
+pub mod optional_size {
+    use bytesize::ByteSize;
+    use serde::{Deserializer, Serialize, Serializer};
+
+    /// Writes a size with its unit.
+    ///
+    /// # Errors
+    /// Only those of the serializer.
+    #[allow(clippy::ref_option, reason = "the shape serde asks for")]
+    pub fn serialize<S: Serializer>(value: &Option<usize>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(|bytes| ByteSize(bytes as u64)).serialize(to)
+    }
+
+    /// Reads a size.
+    ///
+    /// # Errors
+    /// When it is neither a number of bytes nor a text with a unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+        super::size::deserialize(from).map(Some)
+    }
+}

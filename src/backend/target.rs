@@ -223,3 +223,56 @@ fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn target(settings: BackendSettings) -> Target {
+        let caller = Caller::new(settings, false, Metrics::default()).unwrap();
+        // Nobody must ever be asked here.
+        Target::new(Uri::from_static("http://192.0.2.1/"), Arc::new(caller))
+    }
+
+    async fn call(target: &Target, place: Place) -> Result<(), Failure> {
+        target.call(place, Vec::new(), PATIENCE, |_| Ok(())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_too_long_for_a_turn_is_told_so_and_the_backend_is_not_blamed() {
+        let settings =
+            BackendSettings { max_concurrency: 1, max_waiting: 1, breaker_failures: 1, ..Default::default() };
+        let target = target(settings);
+        let _out = target.place().unwrap().turn().await.unwrap();
+        let begun = Instant::now();
+        let waiting = call(&target, target.place().unwrap());
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        assert_eq!(target.place().err(), Some(Failure::Busy));
+        assert_eq!(waiting.await, Err(Failure::Busy));
+        assert_eq!(begun.elapsed(), PATIENCE);
+        assert!(target.place().is_ok(), "the place was given back, and the breaker is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_it_is_left_in_peace_nobody_is_let_in_and_those_who_wait_are_told() {
+        let settings = BackendSettings { max_concurrency: 1, breaker_failures: 2, ..Default::default() };
+        let pause = settings.breaker_pause;
+        let target = target(settings);
+        let out = target.place().unwrap().turn().await.unwrap();
+        let waiting = call(&target, target.place().unwrap());
+        target.note(Some(&Failure::Timeout));
+        target.note(Some(&Failure::Status(404)));
+        assert!(target.place().is_ok(), "a status below 500 is a sign of life");
+        target.note(Some(&Failure::Timeout));
+        target.note(Some(&Failure::Status(500)));
+        assert_eq!(target.place().err(), Some(Failure::Paused));
+        drop(out);
+        assert_eq!(waiting.await, Err(Failure::Paused));
+        tokio::time::advance(pause).await;
+        assert!(target.place().is_ok());
+        assert_eq!(target.caller.metrics.pauses.get(), 1);
+    }
+}

@@ -117,6 +117,35 @@ impl<'a> Pattern<'a> {
     }
 }
 
+impl Pattern<'_> {
+    /// Whether it matches everything that the other one matches.
+    pub fn covers(self, other: Pattern<'_>) -> bool {
+        match (self, other) {
+            (_, Pattern::Exact(name)) => self.matches(name) || self == other,
+            (Self::Exact(_), _) | (Self::Children(_), Pattern::Descendants(_)) => false,
+            (Self::Children(own), Pattern::Children(theirs)) => own == theirs,
+            (Self::Descendants(own), Pattern::Children(theirs) | Pattern::Descendants(theirs)) => is_at(theirs, own),
+        }
+    }
+
+    /// Whether there is a channel that both match.
+    pub fn overlaps(self, other: Pattern<'_>) -> bool {
+        match (self, other) {
+            (Self::Exact(name), _) => other.matches(name),
+            (_, Pattern::Exact(name)) => self.matches(name),
+            (Self::Children(own), Pattern::Children(theirs)) => own == theirs,
+            (Self::Children(own), Pattern::Descendants(theirs)) => is_at(own, theirs),
+            (Self::Descendants(own), Pattern::Children(theirs)) => is_at(theirs, own),
+            (Self::Descendants(own), Pattern::Descendants(theirs)) => is_at(own, theirs) || is_at(theirs, own),
+        }
+    }
+}
+
+/// Whether `prefix` is `above` or lies below it.
+fn is_at(prefix: &str, above: &str) -> bool {
+    prefix.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The name without its last segment; `""` for a name of one segment.
 pub fn parent(channel: &str) -> &str {
     channel.rfind('/').map_or("", |slash| &channel[..slash])

@@ -127,8 +127,9 @@ impl Broker {
         if !state.caught_up(epoch, after, through) {
             return Some(Vec::new());
         }
+        let patterns: Vec<_> = state.subscriptions.iter().map(|s| Arc::clone(&s.pattern)).collect();
         drop(state);
-        if let Some((first, last)) = batch.lost {
+        if let Some((first, last)) = self.channel_table().concerns(&batch.lost, &patterns) {
             let last = last.min(to);
             self.metrics().drop_messages(DropReason::NotRetained, last + 1 - first);
             self.tell(session, &super::Happening::Gap(first, last));

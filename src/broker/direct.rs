@@ -59,7 +59,12 @@ impl Broker {
         for item in items {
             outcomes.push(match self.judge_item(asking, item).await {
                 Ok(data) => {
-                    drafts.push(Draft::new(item.channel, &data, None, now_ms).without(item.without));
+                    let draft = Draft::new(item.channel, &data, None, now_ms).without(item.without);
+                    let key = item.key.map(|key| asking.who.scoped(item.channel, key));
+                    drafts.push(match key {
+                        Some(key) => draft.once(key),
+                        None => draft,
+                    });
                     Ok(Accepted { position: 0, repeated: false, sessions: 0 })
                 }
                 Err(refusal) => Err(refusal),
@@ -75,8 +80,9 @@ impl Broker {
     async fn append_each(&self, drafts: Vec<Draft>, outcomes: &mut [Result<Accepted, Refusal>]) {
         match self.append(drafts).await {
             Ok(places) => {
-                for (accepted, position) in outcomes.iter_mut().flatten().zip(places) {
-                    accepted.position = position;
+                for (accepted, place) in outcomes.iter_mut().flatten().zip(places) {
+                    accepted.position = place.seq;
+                    accepted.repeated = place.repeated;
                 }
             }
             Err(error) => {
@@ -135,10 +141,11 @@ impl Broker {
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
-        self.append(drafts).await.map_err(|error| {
+        let places = self.append(drafts).await.map_err(|error| {
             tracing::warn!(%error, "a delivery of the API was refused");
             unavailable()
-        })
+        })?;
+        Ok(places.into_iter().map(|place| place.seq).collect())
     }
 
     /// Whether there is such a session, here or elsewhere.

@@ -156,28 +156,21 @@ impl Broker {
     /// # Errors
     /// When the name is none, or the log cannot be read.
     pub async fn history(&self, pattern: &str, since: Seq, limit: usize, scan: usize) -> Result<History, Refusal> {
-        let pattern = Pattern::parse(pattern, self.channel_limits()).ok_or(ProtocolError::ChannelInvalid)?;
+        Pattern::parse(pattern, self.channel_limits()).ok_or(ProtocolError::ChannelInvalid)?;
         // Nobody asks for what was forgotten before it was thought of.
         let beginning = self.engine().oldest().saturating_sub(1);
         let mut found = History { through: if since == 0 { beginning } else { since }, ..History::default() };
         let mut looked_at = 0;
         while found.publications.len() < limit && looked_at < scan {
-            let batch = self.engine().read(found.through, CHUNK).await;
+            let batch = self.engine().read_matching(pattern, found.through, CHUNK.min(limit)).await;
             let batch = batch.map_err(|_| Refusal::Invalid(ProtocolError::EngineUnavailable))?;
-            found.lost = found.lost.or(batch.lost);
-            if batch.publications.is_empty() {
-                found.complete = true;
+            found.lost = found.lost.or(self.channel_table().concerns(&batch.lost, &[pattern.into()]));
+            looked_at += usize::try_from(batch.through - found.through).unwrap_or(usize::MAX);
+            let room = limit - found.publications.len();
+            found.through = batch.publications.get(room.wrapping_sub(1)).map_or(batch.through, |p| p.seq);
+            found.publications.extend(batch.publications.into_iter().take(room));
+            if found.through >= self.engine().newest() {
                 break;
-            }
-            looked_at += batch.publications.len();
-            for publication in batch.publications {
-                found.through = publication.seq;
-                if publication.draft.to.is_none() && pattern.matches(publication.draft.channel()) {
-                    found.publications.push(publication);
-                    if found.publications.len() == limit {
-                        break;
-                    }
-                }
             }
             tokio::task::consume_budget().await;
         }

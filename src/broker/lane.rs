@@ -144,8 +144,8 @@ impl Broker {
             }
             match self.engine().read(position, CHUNK).await {
                 Ok(batch) => {
-                    if let Some((first, last)) = batch.lost {
-                        tracing::error!(lane = number, first, last, "a lane fell behind what the log keeps");
+                    if let Some(last) = batch.lost.iter().map(|lost| lost.last).max() {
+                        tracing::error!(lane = number, last, "a lane fell behind what the log keeps");
                         self.make_all_catch_up(number, last);
                     }
                     for publication in &batch.publications {

@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod caller;
+pub mod channels;
 pub mod delivery;
 pub mod direct;
 pub mod extension;
@@ -28,6 +29,7 @@ pub mod throttle;
 pub mod verb;
 
 pub use caller::Caller;
+pub use channels::Channels;
 pub use delivery::Delivery;
 pub use direct::{Accepted, Item, Refusal};
 pub use extension::Extension;
@@ -39,13 +41,13 @@ pub use policy::{Asking, Credentials, Denial, Explanation, Identity, Policy};
 pub use service::{Call, Services};
 pub use session::Place;
 pub use session::{End, Event, Session};
-pub use settings::BrokerSettings;
+pub use settings::{BrokerSettings, ChannelSettings};
 pub use stream::Stream;
 pub use verb::connect::{Connect, Plan};
 
 use crate::{
     bayeux::{Advice, ChannelLimits, ClientId, ConnectionType, Message, ProtocolError, Reply, Seq},
-    engine::{Draft, Engine, EngineError},
+    engine::{Draft, Engine, EngineError, Placed},
 };
 use browser::Browsers;
 use lane::Lane;
@@ -93,6 +95,8 @@ pub struct Plugins {
     pub services: Arc<dyn Services>,
     /// Who hears what happens.
     pub observers: Vec<Arc<dyn Observer>>,
+    /// What the settings say of channels; its retention is the engine's.
+    pub channels: Channels,
 }
 
 impl Default for Plugins {
@@ -102,6 +106,7 @@ impl Default for Plugins {
             policy: Arc::new(policy::Open),
             services: Arc::new(service::NoServices),
             observers: Vec::new(),
+            channels: Channels::default(),
         }
     }
 }
@@ -167,7 +172,7 @@ impl Broker {
         let data: &RawValue =
             serde_json::from_str(data).map_err(|_| ProtocolError::malformed("data", "must be JSON"))?;
         let places = self.append(vec![Draft::new(channel, data, None, wall_clock_ms())]).await;
-        places.ok().and_then(|p| p.first().copied()).ok_or(ProtocolError::EngineUnavailable)
+        places.ok().and_then(|p| p.first().map(|p| p.seq)).ok_or(ProtocolError::EngineUnavailable)
     }
 
     /// Begins to stop: every held connect is answered, streams are told, new sessions are refused.
@@ -248,6 +253,10 @@ impl Broker {
         &self.0.plugins.extensions
     }
 
+    pub(crate) fn channel_table(&self) -> &Channels {
+        &self.0.plugins.channels
+    }
+
     pub(crate) fn policy(&self) -> &dyn Policy {
         &*self.0.plugins.policy
     }
@@ -304,20 +313,21 @@ impl Broker {
     }
 
     pub(crate) fn channel_limits(&self) -> ChannelLimits {
-        ChannelLimits { bytes: self.settings().max_channel_bytes, segments: self.settings().max_channel_segments }
+        self.settings().channel_limits()
     }
 
     /// Appends to the log, but not faster than the slowest lane can read it.
-    pub(crate) async fn append(&self, drafts: Vec<Draft>) -> Result<Vec<Seq>, EngineError> {
+    pub(crate) async fn append(&self, drafts: Vec<Draft>) -> Result<Vec<Placed>, EngineError> {
         for lane in &self.0.lanes {
             let newest = self.engine().newest();
             if newest.saturating_sub(lane.position()) > MAX_LANE_LAG {
                 lane.caught_up(newest - MAX_LANE_LAG).await;
             }
         }
-        let count = drafts.len() as u64;
         let places = self.engine().append(drafts).await?;
-        self.metrics().publications.inc_by(count);
+        let repeated = places.iter().filter(|p| p.repeated).count() as u64;
+        self.metrics().publications.inc_by(places.len() as u64 - repeated);
+        self.metrics().repeated.inc_by(repeated);
         Ok(places)
     }
 

@@ -38,6 +38,12 @@ impl Identity {
         self.user.is_none() && self.key.is_none()
     }
 
+    /// An idempotency key that nobody else's can meet.
+    pub fn scoped(&self, channel: &str, key: &str) -> Arc<str> {
+        let part = |name: &Option<Arc<str>>| name.as_deref().unwrap_or_default().to_owned();
+        format!("{}\n{}\n{channel}\n{key}", part(&self.user), part(&self.key)).into()
+    }
+
     /// Whether the two are the same somebody; tokens may differ.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.user == other.user && self.key == other.key

@@ -1,6 +1,10 @@
 //! The settings of the broker room: how long, how many, how much. Nested by `config`, read by the whole room.
 //! Names follow CometD's options in snake case, so that an operator who knows one knows the other.
 
+use crate::{
+    bayeux::{ChannelLimits, Pattern},
+    engine::Retain,
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -84,6 +88,11 @@ impl Default for BrokerSettings {
 }
 
 impl BrokerSettings {
+    /// Bounds on channel names.
+    pub fn channel_limits(&self) -> ChannelLimits {
+        ChannelLimits { bytes: self.max_channel_bytes, segments: self.max_channel_segments }
+    }
+
     /// Reports every value that cannot work, as (key within the section, what is wrong).
     pub fn validate(&self, problem: &mut dyn FnMut(&str, String)) {
         if self.timeout < Duration::from_millis(100) {
@@ -109,6 +118,42 @@ impl BrokerSettings {
         }
         if !crate::bayeux::error::is_well_formed(&self.unknown_session_error) {
             problem("unknown_session_error", "must look like code:args:text, for example 402::session_unknown".into());
+        }
+    }
+}
+
+/// One `[[channel]]`: settings of all channels that a pattern matches. Of several that match, the first one that says
+/// something about a setting decides it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelSettings {
+    /// The channels it is for, like `/orders/**`.
+    pub pattern: String,
+    /// How much of them is kept, all of them together: `{ messages = 1000, bytes = "1MiB", age = "1h" }`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retain: Option<Retain>,
+    /// Whether the newest message of each is kept and given to new subscribers at once.
+    #[serde(default)]
+    pub retain_last: bool,
+    /// How long a message may wait for others before it is delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::units::optional_duration")]
+    pub lazy: Option<Duration>,
+    /// Whether it is listed also while nobody subscribes to it. A pattern without wildcards.
+    #[serde(default)]
+    pub persistent: bool,
+}
+
+impl ChannelSettings {
+    /// Reports every value that cannot work, as (key within the entry, what is wrong).
+    pub fn validate(&self, limits: ChannelLimits, problem: &mut dyn FnMut(&str, String)) {
+        match Pattern::parse(&self.pattern, limits) {
+            None => problem("pattern", format!("\"{}\" is no channel or pattern like \"/orders/**\"", self.pattern)),
+            Some(Pattern::Exact(_)) => {}
+            Some(_) if self.persistent => problem("persistent", "needs a pattern without wildcards".into()),
+            Some(_) => {}
+        }
+        if self.retain.is_some_and(|r| r.messages == Some(0)) {
+            problem("retain.messages", "must be at least 1".into());
         }
     }
 }

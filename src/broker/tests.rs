@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     bayeux::{DecodeLimits, Reconnect, decode},
     broker::session::Event,
-    engine::{MemoryEngine, settings::MemorySettings},
+    engine::{EngineSettings, MemoryEngine, settings::MemorySettings},
 };
 use std::sync::atomic::Ordering;
 
@@ -13,7 +13,7 @@ const LIMITS: DecodeLimits = DecodeLimits { messages: 100, depth: 20 };
 fn broker(change: impl FnOnce(&mut BrokerSettings)) -> Broker {
     let mut settings = BrokerSettings { lanes: 2, ..BrokerSettings::default() };
     change(&mut settings);
-    let engine = Arc::new(MemoryEngine::new(MemorySettings::default(), 1000));
+    let engine = Arc::new(MemoryEngine::with(&EngineSettings::default(), 1000));
     Broker::start(settings, vec![ConnectionType::WebSocket, ConnectionType::LongPolling], engine, Plugins::default())
 }
 
@@ -147,7 +147,8 @@ async fn what_the_log_dropped_is_a_gap_and_counted() {
     let mut settings = BrokerSettings { lanes: 1, max_queue: 2, ..BrokerSettings::default() };
     settings.sweep_period = Duration::from_secs(1000);
     let memory = MemorySettings { max_messages: 5, ..MemorySettings::default() };
-    let broker = Broker::start(settings, vec![POLL], Arc::new(MemoryEngine::new(memory, 1000)), Plugins::default());
+    let kept = EngineSettings { memory, ..EngineSettings::default() };
+    let broker = Broker::start(settings, vec![POLL], Arc::new(MemoryEngine::with(&kept, 1000)), Plugins::default());
     let session = handshake(&broker).await;
     subscribe(&broker, &session, "/a").await;
     for n in 0..20 {

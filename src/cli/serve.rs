@@ -81,6 +81,7 @@ async fn serve(config: Config, exposure: &Exposure) -> Result<(), Failure> {
         transport: config.transport,
         api: config.api,
         engine: config.engine,
+        channels: config.channel,
     };
     server::run(settings, listener, shutdown).await.map_err(|error| failed("the server failed", error))
 }

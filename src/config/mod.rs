@@ -20,7 +20,7 @@ pub use tree::Origin;
 use crate::{
     api::settings::ApiSettings,
     backend::settings::{BackendSettings, EventsSettings, ForwardSettings, HookSettings, Plan, ServiceSettings},
-    broker::settings::BrokerSettings,
+    broker::settings::{BrokerSettings, ChannelSettings},
     engine::settings::EngineSettings,
     server::settings::{LogSettings, ServerSettings},
     transport::settings::TransportSettings,
@@ -43,6 +43,9 @@ pub struct Config {
     pub api: ApiSettings,
     /// What holds the log, and how much of it is kept.
     pub engine: EngineSettings,
+    /// What is kept of channels, and how they are delivered; one `[[channel]]` for each pattern.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channel: Vec<ChannelSettings>,
     /// How the user's backends are called.
     pub backend: BackendSettings,
     /// Who serves a service channel; one `[[service]]` each.
@@ -69,6 +72,10 @@ impl Config {
         self.transport.validate(&mut |key, text| problem(format!("transport.{key}"), text));
         self.api.validate(&mut |key, text| problem(format!("api.{key}"), text));
         self.engine.validate(&mut |key, text| problem(format!("engine.{key}"), text));
+        for (number, channel) in self.channel.iter().enumerate() {
+            let limits = self.broker.channel_limits();
+            channel.validate(limits, &mut |key, text| problem(format!("channel.{number}.{key}"), text));
+        }
         self.calls().validate(problem);
     }
 

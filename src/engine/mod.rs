@@ -3,13 +3,19 @@
 //! The broker appends to the log and reads it in order; the server decides which engine stands behind the trait.
 //! An engine knows nothing of live sessions, sockets or the protocol: it orders, keeps and forgets.
 
+pub mod idempotency;
+pub mod kept;
 pub mod memory;
 pub mod publication;
+pub mod retention;
 pub mod settings;
+#[cfg(test)]
+pub mod suite;
 
 pub use memory::MemoryEngine;
 pub use publication::{Draft, Publication};
-pub use settings::{EngineKind, EngineSettings};
+pub use retention::{Bounds, Retention};
+pub use settings::{EngineKind, EngineSettings, Retain};
 
 use crate::bayeux::{ClientId, Seq};
 use bytes::Bytes;
@@ -36,8 +42,28 @@ pub struct Batch {
     pub publications: Vec<Arc<Publication>>,
     /// Everything up to here has been looked at; read on from here.
     pub through: Seq,
-    /// Positions that were asked for and are no longer kept: first and last.
-    pub lost: Option<(Seq, Seq)>,
+    /// What was asked for and is no longer kept; nearly always nothing.
+    pub lost: Vec<Lost>,
+}
+
+/// Positions of one retention class that are no longer kept. Others between them may still be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The class, as [`Retention`] numbers them.
+    pub class: usize,
+    /// The first position that may be missing.
+    pub first: Seq,
+    /// The last one that is.
+    pub last: Seq,
+}
+
+/// Where a draft went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its position; of a repeated one the position of the first.
+    pub seq: Seq,
+    /// Whether its idempotency key was seen before, so that it was not appended again.
+    pub repeated: bool,
 }
 
 /// An ordered log with a record beside it for every session.
@@ -46,8 +72,9 @@ pub struct Batch {
 /// below 2^53.
 pub trait Engine: Send + Sync + 'static {
     /// Gives each draft its place, in the order given and without anything in between, and keeps it as durably as
-    /// the engine promises. The answer holds the positions.
-    fn append(&self, drafts: Vec<Draft>) -> Answer<Result<Vec<Seq>, EngineError>>;
+    /// the engine promises. The answer holds the positions. A draft whose idempotency key was seen within the window is
+    /// not appended again.
+    fn append(&self, drafts: Vec<Draft>) -> Answer<Result<Vec<Placed>, EngineError>>;
 
     /// The newest position, now and whenever it changes.
     fn head(&self) -> watch::Receiver<Seq>;
@@ -61,11 +88,21 @@ pub trait Engine: Send + Sync + 'static {
     /// Up to `limit` publications after a position.
     fn read(&self, after: Seq, limit: usize) -> Answer<Result<Batch, EngineError>>;
 
+    /// Up to `limit` publications after a position that are for everybody, on channels that `pattern` matches. May look
+    /// at a bounded part only; [`Batch::through`] tells how far.
+    fn read_matching(&self, pattern: &str, after: Seq, limit: usize) -> Answer<Result<Batch, EngineError>>;
+
+    /// The newest publication of each channel that `pattern` matches, of classes that keep it, in log order.
+    fn newest_matching(&self, pattern: &str) -> Answer<Result<Vec<Arc<Publication>>, EngineError>>;
+
     /// Stores the record of a session, replacing the older one.
     fn save(&self, id: ClientId, record: Bytes) -> Answer<Result<(), EngineError>>;
 
     /// The record of a session.
     fn load(&self, id: ClientId) -> Answer<Result<Option<Bytes>, EngineError>>;
+
+    /// All records.
+    fn records(&self) -> Answer<Result<Vec<(ClientId, Bytes)>, EngineError>>;
 
     /// Forgets the record of a session.
     fn forget(&self, id: ClientId) -> Answer<Result<(), EngineError>>;

@@ -5,6 +5,7 @@
 use crate::bayeux::{ClientId, ProtocolError, Seq, encode};
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// A message that waits for its place in the log.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Draft {
     pub to: Option<ClientId>,
     /// The one session that does not get it, although it subscribed.
     pub without: Option<ClientId>,
+    /// A name by which a second sending of the same is known.
+    pub key: Option<Arc<str>>,
     /// When it was accepted: the wall clock in milliseconds.
     pub time_ms: u64,
 }
@@ -33,6 +36,7 @@ impl Draft {
             publisher: None,
             to: None,
             without: None,
+            key: None,
             time_ms,
         }
     }
@@ -52,8 +56,15 @@ impl Draft {
             publisher: None,
             to: None,
             without: None,
+            key: None,
             time_ms,
         }
+    }
+
+    /// Gives it an idempotency key.
+    #[must_use]
+    pub fn once(self, key: impl Into<Arc<str>>) -> Self {
+        Self { key: Some(key.into()), ..self }
     }
 
     /// Marks who published it.

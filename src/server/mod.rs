@@ -14,7 +14,7 @@ pub use settings::{LogFormat, LogSettings, ServerSettings};
 use crate::{
     api::{Api, ApiSettings},
     backend::{self, Backend},
-    broker::{Broker, BrokerSettings, Plugins, policy},
+    broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, policy},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
     extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
@@ -43,6 +43,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// `[engine]`.
     pub engine: EngineSettings,
+    /// `[[channel]]`.
+    pub channels: Vec<ChannelSettings>,
     /// `[backend]` and the entries that use it.
     pub calls: backend::Plan,
 }
@@ -59,13 +61,20 @@ pub async fn run(
     let address = listener.local_addr()?;
     let offered = transport::offered(&settings.transport);
     let backend = Backend::new(settings.calls.clone()).map_err(Error::other)?;
+    let channels = Channels::new(
+        settings.channels.clone(),
+        settings.engine.memory.bounds(),
+        settings.engine.max_retained_channels,
+    );
+    let engine = engine(&settings, &channels);
     let plugins = Plugins {
         extensions: extension::all(),
         policy: backend.policy(Arc::new(policy::Open)),
         services: backend.services(),
         observers: backend.observers(),
+        channels,
     };
-    let broker = Broker::start(settings.broker.clone(), offered, engine(&settings), plugins);
+    let broker = Broker::start(settings.broker.clone(), offered, engine, plugins);
     let registry = registry(&broker, &backend);
     backend.start(&broker);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
@@ -95,11 +104,12 @@ fn registry(broker: &Broker, backend: &Backend) -> Registry {
     registry
 }
 
-fn engine(settings: &Settings) -> Arc<dyn Engine> {
+fn engine(settings: &Settings, channels: &Channels) -> Arc<dyn Engine> {
+    let (retention, keys) = (channels.retention().clone(), settings.engine.keys());
     match settings.engine.kind {
         EngineKind::Memory => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_micros());
-            Arc::new(MemoryEngine::new(settings.engine.memory.clone(), u64::try_from(now).unwrap_or(1)))
+            Arc::new(MemoryEngine::new(retention, keys, u64::try_from(now).unwrap_or(1)))
         }
     }
 }

@@ -112,7 +112,7 @@ impl Feed {
         let mut deadline = None;
         loop {
             let read = self.read(broker, batch.through).await;
-            batch.lose(read.lost);
+            batch.lose(broker.channel_table().concerns(&read.lost, &[self.picks.pattern()]));
             for publication in &read.publications {
                 if !batch.take(publication.seq, self.picks.of(publication)) {
                     return batch;

@@ -8,7 +8,7 @@ use crate::{
     },
     bayeux::ConnectionType,
     broker::{BrokerSettings, Plugins},
-    engine::{Engine, MemoryEngine, settings::MemorySettings},
+    engine::{Engine, EngineSettings, MemoryEngine, Retention},
 };
 use axum::{Router, routing::post};
 use parking_lot::Mutex;
@@ -73,7 +73,8 @@ async fn publish(broker: &Broker, numbers: std::ops::RangeInclusive<u64>) {
 #[tokio::test]
 async fn after_a_restart_it_goes_on_where_it_was() {
     let (url, bodies) = backend().await;
-    let engine = Arc::new(MemoryEngine::new(MemorySettings::default(), 1));
+    let settings = EngineSettings::default();
+    let engine = Arc::new(MemoryEngine::new(Retention::uniform(settings.memory.bounds()), settings.keys(), 1));
     let first = broker(&engine);
     publish(&first, 1..=3).await;
     let running = tokio::spawn(feed(&url, 0).run(first.clone()));

@@ -1,0 +1,162 @@
+//! What is kept of the log in memory: one queue a class, read as one log, and the newest message of channels that ask for
+//! it.
+//!
+//! The heart of the memory engine and the cache of others. No lock and no clock of its own.
+
+use super::{
+    Batch, Lost, Publication,
+    retention::{Bounds, Retention},
+};
+use crate::bayeux::{Pattern, Seq};
+use indexmap::IndexMap;
+use std::{collections::VecDeque, sync::Arc};
+
+/// Entries that a filtered reading looks at in one call.
+const LOOK: usize = 20_000;
+
+/// The kept part of a log.
+pub struct Kept {
+    classes: Vec<Class>,
+    retention: Retention,
+    /// Newest last in time, by channel.
+    last: IndexMap<Box<str>, Arc<Publication>>,
+    /// Newest messages that had to make room for those of other channels.
+    pub last_dropped: u64,
+    newest: Seq,
+}
+
+struct Class {
+    kept: VecDeque<Arc<Publication>>,
+    bytes: usize,
+    /// The newest position that was cut.
+    cut: Seq,
+    bounds: Bounds,
+}
+
+impl Class {
+    fn from(&self, after: Seq) -> usize {
+        // Readers are nearly always at the tail.
+        match self.kept.back() {
+            Some(last) if last.seq <= after => self.kept.len(),
+            _ => self.kept.partition_point(|p| p.seq <= after),
+        }
+    }
+
+    fn cut(&mut self, oldest_ms: u64) {
+        while let Some(first) = self.kept.front() {
+            let over = self.kept.len() > self.bounds.max_messages || self.bytes > self.bounds.max_bytes;
+            if !over && first.draft.time_ms >= oldest_ms {
+                break;
+            }
+            self.bytes -= first.weight();
+            self.cut = first.seq;
+            self.kept.pop_front();
+        }
+    }
+}
+
+impl Kept {
+    /// Nothing yet, in a log whose newest position is `newest`.
+    pub fn new(retention: Retention, newest: Seq) -> Self {
+        let class = |number| Class { kept: VecDeque::new(), bytes: 0, cut: 0, bounds: retention.bounds(number) };
+        Self {
+            classes: (0..retention.len()).map(class).collect(),
+            retention,
+            last: IndexMap::new(),
+            last_dropped: 0,
+            newest,
+        }
+    }
+
+    /// The newest position.
+    pub fn newest(&self) -> Seq {
+        self.newest
+    }
+
+    /// The oldest position kept; one above the newest when nothing is.
+    pub fn oldest(&self) -> Seq {
+        let oldest = self.classes.iter().filter_map(|c| c.kept.front()).map(|p| p.seq).min();
+        oldest.unwrap_or(self.newest + 1)
+    }
+
+    /// Bytes kept.
+    pub fn bytes(&self) -> usize {
+        self.classes.iter().map(|c| c.bytes).sum()
+    }
+
+    /// Adds a publication, newer than all before.
+    pub fn push(&mut self, publication: Arc<Publication>) {
+        let number = self.retention.class_of(publication.draft.channel());
+        self.newest = publication.seq;
+        if self.retention.keeps_last(number) && publication.draft.to.is_none() {
+            self.last.shift_remove(publication.draft.channel());
+            self.last.insert(publication.draft.channel().into(), Arc::clone(&publication));
+            if self.last.len() > self.retention.max_last {
+                self.last.shift_remove_index(0);
+                self.last_dropped += 1;
+            }
+        }
+        let class = &mut self.classes[number];
+        class.bytes += publication.weight();
+        let oldest_ms = class.bounds.oldest_ms(publication.draft.time_ms);
+        class.kept.push_back(publication);
+        class.cut(oldest_ms);
+    }
+
+    /// Lets go of what is too old.
+    pub fn sweep(&mut self, now_ms: u64) {
+        for class in &mut self.classes {
+            class.cut(class.bounds.oldest_ms(now_ms));
+        }
+    }
+
+    /// Up to `limit` publications after a position.
+    pub fn read(&self, after: Seq, limit: usize) -> Batch {
+        self.filtered(after, limit, limit, |_| true)
+    }
+
+    /// The same, of channels that a pattern matches and for everybody.
+    pub fn read_matching(&self, pattern: &str, after: Seq, limit: usize) -> Batch {
+        let pattern = Pattern::of_valid(pattern);
+        self.filtered(after, limit, LOOK, |p| p.draft.to.is_none() && pattern.matches(p.draft.channel()))
+    }
+
+    /// The newest message of each channel that a pattern matches, where such are kept, in log order.
+    pub fn newest_matching(&self, pattern: &str) -> Vec<Arc<Publication>> {
+        let pattern = Pattern::of_valid(pattern);
+        let mut found: Vec<_> = self.last.values().filter(|p| pattern.matches(p.draft.channel())).cloned().collect();
+        found.sort_unstable_by_key(|p| p.seq);
+        found
+    }
+
+    fn filtered(&self, after: Seq, limit: usize, look: usize, wanted: impl Fn(&Publication) -> bool) -> Batch {
+        let mut places: Vec<usize> = self.classes.iter().map(|c| c.from(after)).collect();
+        let mut publications = Vec::new();
+        let mut through = after.max(self.newest);
+        for _ in 0..look {
+            let heads = self.classes.iter().zip(&places).enumerate();
+            let next = heads.filter_map(|(n, (class, place))| Some((class.kept.get(*place)?, n)));
+            let Some((publication, number)) = next.min_by_key(|(p, _)| p.seq) else {
+                return self.batch(after, publications, through);
+            };
+            places[number] += 1;
+            through = publication.seq;
+            if wanted(publication) {
+                publications.push(Arc::clone(publication));
+                if publications.len() >= limit {
+                    break;
+                }
+            }
+        }
+        if self.classes.iter().zip(&places).all(|(class, place)| *place >= class.kept.len()) {
+            through = after.max(self.newest);
+        }
+        self.batch(after, publications, through)
+    }
+
+    fn batch(&self, after: Seq, publications: Vec<Arc<Publication>>, through: Seq) -> Batch {
+        let cut = self.classes.iter().enumerate().filter(|(_, class)| class.cut > after);
+        let lost = cut.map(|(class, c)| Lost { class, first: after + 1, last: c.cut.min(through) }).collect();
+        Batch { publications, through, lost }
+    }
+}
