@@ -227,3 +227,41 @@ fn cause(end: End) -> &'static str {
         End::LaneLost => "lane_lost",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bayeux::ConnectionType,
+        broker::{BrokerSettings, Plugins},
+        engine::{EngineSettings, MemoryEngine, Retention},
+    };
+
+    fn broker() -> Broker {
+        let settings = EngineSettings::default();
+        let engine = MemoryEngine::new(Retention::uniform(settings.memory.bounds()), settings.keys(), 1);
+        let transports = vec![ConnectionType::LongPolling];
+        Broker::start(BrokerSettings::default(), transports, Arc::new(engine), Plugins::default())
+    }
+
+    #[tokio::test]
+    async fn what_happens_faster_than_it_is_recorded_is_counted_and_told() {
+        let metrics = Metrics::default();
+        let (listener, recorder) = listen([EventKind::SessionAdded].into(), 2, &metrics);
+        for session in 0..5 {
+            listener.happened(ClientId::from_bits(session), &Arc::default(), &Happening::SessionAdded);
+            listener.happened(ClientId::from_bits(session), &Arc::default(), &Happening::Gap(1, 2));
+        }
+        assert_eq!(metrics.events_lost.get(), 3);
+        let broker = broker();
+        let mut head = broker.engine().head();
+        let recording = tokio::spawn(recorder.run(broker.clone()));
+        head.wait_for(|head| *head > 0).await.unwrap();
+        let batch = broker.engine().read(0, 10).await.unwrap();
+        let told: Vec<Value> = serde_json::from_str(batch.publications[0].draft.data()).unwrap();
+        let kinds: Vec<&str> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();
+        assert_eq!((kinds, &told[2]["count"]), (vec!["session_added", "session_added", "events_lost"], &json!(3)));
+        broker.stop();
+        recording.await.unwrap();
+    }
+}

@@ -6,6 +6,7 @@ Prints its URL and serves until its standard input closes. What a path does:
   /empty         204 without a body                     /die       closes the connection in the middle of the answer
   /garbage       200 that is not JSON                   /large     200 with 2 MiB of JSON
   /redirect      302 to /echo                           /status/N  that status
+  /noise         bytes that are not HTTP                /drip      a byte now and then, for ever
   /script/NAME   answers with the next step that was put there, the last one for ever
 
 PUT /script/NAME  [{"status": 200, "body": ..., "delay": seconds}, ...]    GET /log  everything that was posted
@@ -94,6 +95,14 @@ class Backend(BaseHTTPRequestHandler):
         elif kind == "die":
             self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"half\":")
             self.close_connection = True
+        elif kind == "noise":
+            self.wfile.write(b"\x00\xff\r\n\r\n" * 100)
+            self.close_connection = True
+        elif kind == "drip":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+            for _ in range(1000):
+                self.wfile.write(b"1")
+                time.sleep(0.05)
         elif kind == "garbage":
             self.answer(200, b"<html>It works!</html>")
         elif kind == "large":

@@ -27,6 +27,12 @@ url = "BACKEND/hang"
 channel = "/service/die"
 url = "BACKEND/die"
 [[service]]
+channel = "/service/noise"
+url = "BACKEND/noise"
+[[service]]
+channel = "/service/drip"
+url = "BACKEND/drip"
+[[service]]
 channel = "/service/garbage"
 url = "BACKEND/garbage"
 [[service]]
@@ -107,6 +113,8 @@ async fn whatever_goes_wrong_the_caller_is_told() {
     for (channel, error) in [
         ("/service/hang", "408::timeout"),
         ("/service/die", "502:unreachable:backend_failed"),
+        ("/service/drip", "408::timeout"),
+        ("/service/noise", "502:unreachable:backend_failed"),
         ("/service/garbage", "502:answer not JSON:backend_failed"),
         ("/service/large", "502:answer too large:backend_failed"),
         ("/service/redirect", "502:redirect:backend_failed"),
@@ -119,7 +127,7 @@ async fn whatever_goes_wrong_the_caller_is_told() {
     }
     assert_eq!(backend.posted("/echo").await, Vec::<Value>::new(), "a redirect is not followed");
     let metrics = broker.metrics().await;
-    for (outcome, count) in [("Timeout", 1), ("Unreachable", 2), ("Garbage", 1), ("TooLarge", 1), ("Redirect", 1)] {
+    for (outcome, count) in [("Timeout", 2), ("Unreachable", 3), ("Garbage", 1), ("TooLarge", 1), ("Redirect", 1)] {
         let line = format!("bayeuxd_backend_service_calls_total{{outcome=\"{outcome}\"}} {count}\n");
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
