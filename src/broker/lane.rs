@@ -152,6 +152,7 @@ impl Broker {
                         self.fan_out(lane, publication, &mut wakers);
                     }
                     lane.moved_to(batch.through);
+                    self.engine().passed(self.slowest_lane());
                 }
                 Err(error) => {
                     tracing::warn!(lane = number, %error, "cannot read the log");

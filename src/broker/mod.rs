@@ -125,6 +125,7 @@ impl Broker {
             n => n,
         };
         let newest = engine.newest();
+        engine.passed(newest);
         let broker = Self(Arc::new(Inner {
             settings,
             connection_types,
@@ -305,6 +306,11 @@ impl Broker {
 
     pub(crate) fn lanes(&self) -> &[Lane] {
         &self.0.lanes
+    }
+
+    /// The position that all lanes have reached.
+    pub(crate) fn slowest_lane(&self) -> Seq {
+        self.0.lanes.iter().map(Lane::position).min().unwrap_or_default()
     }
 
     pub(crate) fn lane_of(&self, id: ClientId) -> usize {

@@ -23,6 +23,10 @@ pub struct Kept {
     /// Newest messages that had to make room for those of other channels.
     pub last_dropped: u64,
     newest: Seq,
+    /// Nothing after this position is cut: it is still to be fanned out.
+    passed: Seq,
+    /// Whether something stays only for that reason.
+    held_back: bool,
 }
 
 struct Class {
@@ -42,29 +46,46 @@ impl Class {
         }
     }
 
-    fn cut(&mut self, oldest_ms: u64) {
+    /// Cuts up to `passed`; returns whether more would have to go.
+    fn cut(&mut self, oldest_ms: u64, passed: Seq) -> bool {
         while let Some(first) = self.kept.front() {
             let over = self.kept.len() > self.bounds.max_messages || self.bytes > self.bounds.max_bytes;
             if !over && first.draft.time_ms >= oldest_ms {
                 break;
             }
+            if first.seq > passed {
+                return true;
+            }
             self.bytes -= first.weight();
             self.cut = first.seq;
             self.kept.pop_front();
         }
+        false
+    }
+
+    /// How many of the oldest are there only because they are still to be fanned out.
+    fn surplus(&self) -> usize {
+        self.kept.len().saturating_sub(self.bounds.max_messages)
+    }
+
+    /// The newest position that counts as cut to those who ask for the past.
+    fn past_cut(&self) -> Seq {
+        self.surplus().checked_sub(1).and_then(|last| self.kept.get(last)).map_or(self.cut, |p| p.seq)
     }
 }
 
 impl Kept {
     /// Nothing yet, in a log whose newest position is `newest`.
     pub fn new(retention: Retention, newest: Seq) -> Self {
-        let class = |number| Class { kept: VecDeque::new(), bytes: 0, cut: 0, bounds: retention.bounds(number) };
+        let class = |number| Class { kept: VecDeque::new(), bytes: 0, cut: newest, bounds: retention.bounds(number) };
         Self {
             classes: (0..retention.len()).map(class).collect(),
             retention,
             last: IndexMap::new(),
             last_dropped: 0,
             newest,
+            passed: Seq::MAX,
+            held_back: false,
         }
     }
 
@@ -100,25 +121,40 @@ impl Kept {
         class.bytes += publication.weight();
         let oldest_ms = class.bounds.oldest_ms(publication.draft.time_ms);
         class.kept.push_back(publication);
-        class.cut(oldest_ms);
+        self.held_back |= class.cut(oldest_ms, self.passed);
     }
 
     /// Lets go of what is too old.
     pub fn sweep(&mut self, now_ms: u64) {
+        self.held_back = false;
         for class in &mut self.classes {
-            class.cut(class.bounds.oldest_ms(now_ms));
+            self.held_back |= class.cut(class.bounds.oldest_ms(now_ms), self.passed);
+        }
+    }
+
+    /// Everything up to `position` was fanned out, and nothing after it may be cut yet.
+    pub fn pass(&mut self, position: Seq) {
+        self.passed = position;
+        if self.held_back {
+            let now_ms = self.classes.iter().filter_map(|c| c.kept.back()).map(|p| p.draft.time_ms).max();
+            self.sweep(now_ms.unwrap_or(0));
         }
     }
 
     /// Up to `limit` publications after a position.
     pub fn read(&self, after: Seq, limit: usize) -> Batch {
-        self.filtered(after, limit, limit, |_| true)
+        let places = self.classes.iter().map(|c| c.from(after)).collect();
+        self.filtered(after, limit, limit, places, |_| true)
     }
 
     /// The same, of channels that a pattern matches and for everybody.
     pub fn read_matching(&self, pattern: &str, after: Seq, limit: usize) -> Batch {
         let pattern = Pattern::of_valid(pattern);
-        self.filtered(after, limit, LOOK, |p| p.draft.to.is_none() && pattern.matches(p.draft.channel()))
+        let places = self.classes.iter().map(|c| c.from(after).max(c.surplus())).collect();
+        let batch =
+            self.filtered(after, limit, LOOK, places, |p| p.draft.to.is_none() && pattern.matches(p.draft.channel()));
+        let lost = self.lost(after, batch.through, Class::past_cut);
+        Batch { lost, ..batch }
     }
 
     /// The newest message of each channel that a pattern matches, where such are kept, in log order.
@@ -129,8 +165,14 @@ impl Kept {
         found
     }
 
-    fn filtered(&self, after: Seq, limit: usize, look: usize, wanted: impl Fn(&Publication) -> bool) -> Batch {
-        let mut places: Vec<usize> = self.classes.iter().map(|c| c.from(after)).collect();
+    fn filtered(
+        &self,
+        after: Seq,
+        limit: usize,
+        look: usize,
+        mut places: Vec<usize>,
+        wanted: impl Fn(&Publication) -> bool,
+    ) -> Batch {
         let mut publications = Vec::new();
         let mut through = after.max(self.newest);
         for _ in 0..look {
@@ -155,8 +197,11 @@ impl Kept {
     }
 
     fn batch(&self, after: Seq, publications: Vec<Arc<Publication>>, through: Seq) -> Batch {
-        let cut = self.classes.iter().enumerate().filter(|(_, class)| class.cut > after);
-        let lost = cut.map(|(class, c)| Lost { class, first: after + 1, last: c.cut.min(through) }).collect();
-        Batch { publications, through, lost }
+        Batch { publications, through, lost: self.lost(after, through, |class| class.cut) }
+    }
+
+    fn lost(&self, after: Seq, through: Seq, cut: impl Fn(&Class) -> Seq) -> Vec<Lost> {
+        let cuts = self.classes.iter().map(cut).enumerate().filter(|(_, cut)| *cut > after);
+        cuts.map(|(class, cut)| Lost { class, first: after + 1, last: cut.min(through) }).collect()
     }
 }

@@ -121,6 +121,10 @@ impl Engine for MemoryEngine {
         Answer::Now(Ok(()))
     }
 
+    fn passed(&self, position: Seq) {
+        self.log.lock().kept.pass(position);
+    }
+
     fn sweep(&self, now_ms: u64) {
         let mut log = self.log.lock();
         log.kept.sweep(now_ms);

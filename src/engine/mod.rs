@@ -107,6 +107,10 @@ pub trait Engine: Send + Sync + 'static {
     /// Forgets the record of a session.
     fn forget(&self, id: ClientId) -> Answer<Result<(), EngineError>>;
 
+    /// Everything up to `position` was fanned out: what lies after it must not be cut yet, whatever the bounds say. Before
+    /// the first such call there is nobody to wait for.
+    fn passed(&self, position: Seq);
+
     /// Lets go of what is older than the settings allow. `now_ms` is the wall clock in milliseconds.
     fn sweep(&self, now_ms: u64);
 }

@@ -38,6 +38,7 @@ pub async fn run(make: impl Fn(Retention, Keys) -> Arc<dyn Engine>) {
     bytes(plain(Bounds { max_bytes: 2000, ..WIDE })).await;
     age(plain(Bounds { max_age: Duration::from_millis(100), ..WIDE })).await;
     classes(make(by_class(), keys())).await;
+    fanned_out(plain(Bounds { max_messages: 2, ..WIDE })).await;
     matching(plain(WIDE)).await;
     newest(make(by_class(), keys())).await;
     idempotency(plain(WIDE)).await;
@@ -122,6 +123,19 @@ async fn classes(engine: Arc<dyn Engine>) {
     let part = engine.read(places[0] - 1, 2).await.unwrap();
     assert_eq!((data(&part), part.through), (vec!["10".into(), "11".into()], places[3]));
     assert_eq!(part.lost, [Lost { class: 0, first: places[0], last: places[3] }], "no further than was looked");
+}
+
+async fn fanned_out(engine: Arc<dyn Engine>) {
+    let start = engine.newest();
+    engine.passed(start);
+    let places = append(&engine, (0..5).map(|n| draft("/a", n)).collect()).await;
+    let batch = engine.read(start, 9).await.unwrap();
+    assert_eq!((batch.publications.len(), batch.lost.len()), (5, 0), "what is still to be fanned out stays");
+    let kept = engine.read_matching("/a", start, 9).await.unwrap();
+    assert_eq!(data(&kept), ["3", "4"], "but the past is what the bounds say");
+    engine.passed(places[3]);
+    let batch = engine.read(start, 9).await.unwrap();
+    assert_eq!((data(&batch), batch.lost[0].last), (vec!["3".into(), "4".into()], places[2]));
 }
 
 async fn matching(engine: Arc<dyn Engine>) {
