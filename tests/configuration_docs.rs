@@ -39,6 +39,8 @@ struct Member {
     comment: String,
     /// The last word of the type; empty for a variant.
     kind: String,
+    /// Whether there may be several.
+    is_list: bool,
 }
 
 /// Structs and enums by name, each with its fields or variants in order.
@@ -88,7 +90,8 @@ fn members(body: TokenStream) -> Vec<Member> {
             })
             .collect();
         if let Some((name, kind)) = words.split_first() {
-            found.push(Member { name: name.clone(), comment, kind: kind.last().cloned().unwrap_or_default() });
+            let is_list = kind.iter().any(|word| word == "Vec");
+            found.push(Member { name: name.clone(), comment, kind: kind.last().cloned().unwrap_or_default(), is_list });
         }
     }
     found
@@ -110,13 +113,14 @@ fn all_types() -> Types {
     files.iter().flat_map(|file| types(&fs::read_to_string(file).expect("the file can be read"))).collect()
 }
 
-/// Writes the section `key` of type `kind`, then the sections inside it.
-fn section(out: &mut String, key: &str, about: &str, kind: &str, all: &Types, defaults: &BTreeMap<String, String>) {
-    let members = &all[kind];
+/// Writes the section `key`, then the sections inside it.
+fn section(out: &mut String, key: &str, of: &Member, all: &Types, defaults: &BTreeMap<String, String>) {
+    let members = &all[&of.kind];
+    let (title, about) = (if of.is_list { format!("[[{key}]]") } else { format!("[{key}]") }, &of.comment);
     let is_section =
         |member: &&Member| all.get(&member.kind).is_some_and(|members| members.iter().any(|m| !m.kind.is_empty()));
     let (inner, keys): (Vec<&Member>, Vec<&Member>) = members.iter().partition(is_section);
-    write!(out, "\n## `[{key}]`\n\n{about}\n\n| key | default | meaning |\n| --- | --- | --- |\n")
+    write!(out, "\n## `{title}`\n\n{about}\n\n| key | default | meaning |\n| --- | --- | --- |\n")
         .expect("a String takes all");
     for member in keys {
         let default =
@@ -126,7 +130,7 @@ fn section(out: &mut String, key: &str, about: &str, kind: &str, all: &Types, de
         writeln!(out, "| `{}` | {default} | {meaning} |", member.name).expect("a String takes all");
     }
     for member in inner {
-        section(out, &format!("{key}.{}", member.name), &member.comment, &member.kind, all, defaults);
+        section(out, &format!("{key}.{}", member.name), member, all, defaults);
     }
 }
 
@@ -142,7 +146,7 @@ fn page() -> String {
     let all = all_types();
     let mut out = INTRODUCTION.to_owned();
     for member in &all["Config"] {
-        section(&mut out, &member.name, &member.comment, &member.kind, &all, &defaults);
+        section(&mut out, &member.name, member, &all, &defaults);
     }
     out
 }

@@ -3,7 +3,7 @@
 //! The broker tells the [`Listener`], which never waits; the [`Recorder`], a task, writes events in batches to a channel
 //! that nobody can subscribe to. What does not fit between the two is counted and told as lost.
 
-use super::{metrics::Metrics, occupancy::Occupancy, payload::rfc3339_ms};
+use super::{feed::stopped, metrics::Metrics, occupancy::Occupancy, payload::rfc3339_ms};
 use crate::{
     bayeux::ClientId,
     broker::{Broker, End, Happening, Identity, Observer, wall_clock_ms},
@@ -125,14 +125,16 @@ impl Observer for Listener {
 }
 
 impl Recorder {
-    /// Writes down until the broker stops.
+    /// Writes down until the broker stops, and then what waits.
     pub async fn run(mut self, broker: Broker) {
-        let mut stopping = broker.stopping();
         let mut seen = Vec::with_capacity(BATCH);
         loop {
             let count = tokio::select! {
                 count = self.receiver.recv_many(&mut seen, BATCH) => count,
-                _ = stopping.wait_for(|stopping| *stopping) => 0,
+                () = stopped(&broker), if !self.receiver.is_closed() => {
+                    self.receiver.close();
+                    continue;
+                }
             };
             if count == 0 {
                 return;
@@ -224,5 +226,43 @@ fn cause(end: End) -> &'static str {
         End::Gap => "gap",
         End::ShuttingDown => "shutting_down",
         End::LaneLost => "lane_lost",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bayeux::ConnectionType,
+        broker::{BrokerSettings, Plugins},
+        engine::{EngineSettings, MemoryEngine, Retention},
+    };
+
+    fn broker() -> Broker {
+        let settings = EngineSettings::default();
+        let engine = MemoryEngine::new(Retention::uniform(settings.memory.bounds()), settings.keys(), 1);
+        let transports = vec![ConnectionType::LongPolling];
+        Broker::start(BrokerSettings::default(), transports, Arc::new(engine), Plugins::default())
+    }
+
+    #[tokio::test]
+    async fn what_happens_faster_than_it_is_recorded_is_counted_and_told() {
+        let metrics = Metrics::default();
+        let (listener, recorder) = listen([EventKind::SessionAdded].into(), 2, &metrics);
+        for session in 0..5 {
+            listener.happened(ClientId::from_bits(session), &Arc::default(), &Happening::SessionAdded);
+            listener.happened(ClientId::from_bits(session), &Arc::default(), &Happening::Gap(1, 2));
+        }
+        assert_eq!(metrics.events_lost.get(), 3);
+        let broker = broker();
+        let mut head = broker.engine().head();
+        let recording = tokio::spawn(recorder.run(broker.clone()));
+        head.wait_for(|head| *head > 0).await.unwrap();
+        let batch = broker.engine().read(0, 10).await.unwrap();
+        let told: Vec<Value> = serde_json::from_str(batch.publications[0].draft.data()).unwrap();
+        let kinds: Vec<&str> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();
+        assert_eq!((kinds, &told[2]["count"]), (vec!["session_added", "session_added", "events_lost"], &json!(3)));
+        broker.stop();
+        recording.await.unwrap();
     }
 }

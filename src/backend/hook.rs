@@ -12,7 +12,7 @@ use super::{
     target::{Failure, Target},
 };
 use crate::{
-    broker::{Asking, Credentials, Denial, Identity, Policy},
+    broker::{Asking, Credentials, Denial, Explanation, Identity, Policy},
     engine::Answer,
 };
 use serde::{Deserialize, Deserializer};
@@ -73,7 +73,11 @@ impl Question {
 
 impl Hooks {
     /// The entries that have a say, if any.
-    fn asked(&self, point: HookPoint, concerns: impl Fn(&str) -> bool) -> Option<Vec<Arc<Entry>>> {
+    fn asked(&self, asking: &Asking, point: HookPoint, concerns: impl Fn(&str) -> bool) -> Option<Vec<Arc<Entry>>> {
+        // An API key is a backend's own: it would be asked about itself.
+        if asking.who.key.is_some() {
+            return None;
+        }
         let has_say = |entry: &&Arc<Entry>| {
             entry.settings.on.contains(&point) && entry.settings.channel.as_deref().is_none_or(&concerns)
         };
@@ -106,7 +110,7 @@ impl Policy for Hooks {
 
     fn may_handshake(&self, asking: &Asking, ext: Option<&RawValue>) -> Answer<Result<(), Denial>> {
         let first = self.inner.may_handshake(asking, ext);
-        let Some(asked) = self.asked(HookPoint::Handshake, |_| true) else { return first };
+        let Some(asked) = self.asked(asking, HookPoint::Handshake, |_| true) else { return first };
         let mut question = self.question("authorise.handshake", asking);
         question.ext = ext.map(ToOwned::to_owned);
         Answer::later(async move {
@@ -118,7 +122,7 @@ impl Policy for Hooks {
     fn may_subscribe(&self, asking: &Asking, pattern: &str) -> Answer<Result<(), Denial>> {
         let first = self.inner.may_subscribe(asking, pattern);
         // A subscription that could receive anything of an entry concerns it, however wide it is.
-        let Some(asked) = self.asked(HookPoint::Subscribe, |entry| pattern::overlap(entry, pattern)) else {
+        let Some(asked) = self.asked(asking, HookPoint::Subscribe, |entry| pattern::overlap(entry, pattern)) else {
             return first;
         };
         let mut question = self.question("authorise.subscribe", asking);
@@ -136,7 +140,7 @@ impl Policy for Hooks {
         data: &RawValue,
     ) -> Answer<Result<Option<Box<RawValue>>, Denial>> {
         let first = self.inner.may_publish(asking, channel, data);
-        let Some(asked) = self.asked(HookPoint::Publish, |entry| pattern::matches(entry, channel)) else {
+        let Some(asked) = self.asked(asking, HookPoint::Publish, |entry| pattern::matches(entry, channel)) else {
             return first;
         };
         let mut question = self.question("authorise.publish", asking);
@@ -149,6 +153,14 @@ impl Policy for Hooks {
             let (rewritten_now, data) = ask_all(&asked, question).await?;
             Ok(data.filter(|_| was_rewritten || rewritten_now))
         })
+    }
+
+    fn may_administer(&self, asking: &Asking, channel: Option<&str>) -> Answer<Result<(), Denial>> {
+        self.inner.may_administer(asking, channel)
+    }
+
+    fn explain(&self, who: &Identity, action: &str, channel: Option<&str>) -> Explanation {
+        self.inner.explain(who, action, channel)
     }
 }
 
@@ -220,5 +232,57 @@ mod tests {
         assert_eq!(data(r#"{"allow":true,"data":{"n": 1.10}}"#).unwrap(), r#"{"n": 1.10}"#);
         assert_eq!(data(r#"{"allow":true,"data":null}"#).unwrap(), "null");
         assert_eq!(data(r#"{"allow":true}"#), None);
+    }
+
+    /// A policy that can be told from every other, and from the trait's own answers.
+    struct Marked;
+
+    impl Policy for Marked {
+        fn headers(&self) -> Vec<Arc<str>> {
+            vec!["x-mark".into()]
+        }
+
+        fn identify(
+            &self,
+            _: Option<&Arc<Credentials>>,
+            _: Option<&RawValue>,
+        ) -> Answer<Result<Arc<Identity>, Denial>> {
+            Answer::Now(Ok(Arc::new(Identity { user: Some("marked".into()), ..Identity::default() })))
+        }
+
+        fn may_handshake(&self, _: &Asking, _: Option<&RawValue>) -> Answer<Result<(), Denial>> {
+            Answer::Now(Err(Denial::Denied("handshake".into())))
+        }
+
+        fn may_subscribe(&self, _: &Asking, _: &str) -> Answer<Result<(), Denial>> {
+            Answer::Now(Err(Denial::Denied("subscribe".into())))
+        }
+
+        fn may_publish(&self, _: &Asking, _: &str, _: &RawValue) -> Answer<Result<Option<Box<RawValue>>, Denial>> {
+            Answer::Now(Err(Denial::Denied("publish".into())))
+        }
+
+        fn may_administer(&self, _: &Asking, _: Option<&str>) -> Answer<Result<(), Denial>> {
+            Answer::Now(Err(Denial::Denied("administer".into())))
+        }
+
+        fn explain(&self, _: &Identity, _: &str, _: Option<&str>) -> Explanation {
+            Explanation { allowed: true, rule: None, reason: "marked".into() }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_no_hook_concerns_is_answered_by_the_policy_inside() {
+        let forward_headers = Arc::from(["x-forwarded".to_owned()]);
+        let hooks = Hooks { inner: Arc::new(Marked), entries: Vec::new(), forward_headers };
+        let asking = Asking { who: Arc::default(), session: None, peer: None, credentials: None };
+        let denied = |by: &str| Some(Denial::Denied(by.into()));
+        assert_eq!(hooks.headers(), ["x-forwarded".into(), Arc::from("x-mark")]);
+        assert_eq!(hooks.identify(None, None).await.unwrap().user.as_deref(), Some("marked"));
+        assert_eq!(hooks.may_handshake(&asking, None).await.err(), denied("handshake"));
+        assert_eq!(hooks.may_subscribe(&asking, "/a").await.err(), denied("subscribe"));
+        assert_eq!(hooks.may_publish(&asking, "/a", RawValue::NULL).await.err(), denied("publish"));
+        assert_eq!(hooks.may_administer(&asking, None).await.err(), denied("administer"));
+        assert_eq!(hooks.explain(&asking.who, "publish", None).reason, "marked");
     }
 }

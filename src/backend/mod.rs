@@ -9,11 +9,11 @@ pub mod event;
 pub mod feed;
 pub mod gate;
 pub mod hook;
-mod http;
 pub mod metrics;
 pub mod occupancy;
 pub mod pattern;
 pub mod payload;
+mod pool;
 pub mod service;
 pub mod settings;
 pub mod sign;
@@ -24,7 +24,7 @@ pub use settings::Plan;
 
 use crate::broker::{Broker, Observer, Policy, Services, service::NoServices};
 use feed::{Feed, pick::Picks};
-use reqwest::Url;
+use http::Uri;
 use settings::Start;
 use std::{
     collections::{HashMap, hash_map},
@@ -52,22 +52,20 @@ impl Backend {
     /// What of the plan cannot be used.
     pub fn new(plan: Plan) -> Result<Self, String> {
         let metrics = Metrics::default();
-        let caller = Arc::new(Caller::new(plan.common.clone(), metrics.clone())?);
+        let https = plan.urls().any(|url| url.parse::<Uri>().is_ok_and(|url| url.scheme_str() == Some("https")));
+        let caller = Arc::new(Caller::new(plan.common.clone(), https, metrics.clone())?);
         let forward_headers = plan.common.forward_headers.clone().into();
         let wanted: Arc<[event::EventKind]> = plan.events.iter().flat_map(|e| e.on.iter().copied()).collect();
         let (listener, recorder) = event::listen(wanted, plan.common.feed.max_pending_events, &metrics);
         let events = (!plan.events.is_empty()).then(|| (Arc::new(listener), recorder));
         let mut backend = Self { events, caller, targets: HashMap::new(), forward_headers, metrics, plan };
-        let plan = &backend.plan;
-        let urls = plan.services.iter().map(|s| &s.url).chain(plan.hooks.iter().map(|h| &h.url));
-        let urls = urls.chain(plan.forwards.iter().map(|f| &f.url)).chain(plan.events.iter().map(|e| &e.url));
-        let urls: Vec<String> = urls.cloned().collect();
+        let urls: Vec<String> = backend.plan.urls().cloned().collect();
         urls.into_iter().try_for_each(|url| backend.add_target(url))?;
         Ok(backend)
     }
 
     fn add_target(&mut self, url: String) -> Result<(), String> {
-        let parsed = Url::parse(&url).map_err(|error| format!("{url}: {error}"))?;
+        let parsed = url.parse::<Uri>().map_err(|error| format!("{url}: {error}"))?;
         if let hash_map::Entry::Vacant(place) = self.targets.entry(url) {
             place.insert(Arc::new(Target::new(parsed, Arc::clone(&self.caller))));
         }
@@ -118,11 +116,14 @@ impl Backend {
         self.events.iter().map(|(listener, _)| Arc::clone(listener) as Arc<dyn Observer>).collect()
     }
 
-    /// Starts what delivers without being asked. Must be called on a tokio runtime, once the broker runs.
+    /// Starts what delivers without being asked; it ends with the broker's calls. Must be called on a tokio runtime, once
+    /// the broker runs.
     pub fn start(self, broker: &Broker) {
-        self.feeds(broker).into_iter().for_each(|feed| drop(tokio::spawn(feed.run(broker.clone()))));
+        for feed in self.feeds(broker) {
+            broker.calls().spawn(feed.run(broker.clone()));
+        }
         if let Some((_, recorder)) = self.events {
-            tokio::spawn(recorder.run(broker.clone()));
+            broker.calls().spawn(recorder.run(broker.clone()));
         }
     }
 

@@ -25,13 +25,7 @@ pub fn overlap(entry: &str, subscription: &str) -> bool {
     if kind(entry) != ChannelKind::Broadcast || kind(subscription) != ChannelKind::Broadcast {
         return false;
     }
-    match (Pattern::of_valid(entry), Pattern::of_valid(subscription)) {
-        (Pattern::Exact(name), other) | (other, Pattern::Exact(name)) => other.matches(name),
-        (Pattern::Children(a), Pattern::Children(b)) => a == b,
-        (Pattern::Children(parent), Pattern::Descendants(prefix))
-        | (Pattern::Descendants(prefix), Pattern::Children(parent)) => parent == prefix || is_below(parent, prefix),
-        (Pattern::Descendants(a), Pattern::Descendants(b)) => a == b || is_below(a, b) || is_below(b, a),
-    }
+    Pattern::of_valid(entry).overlaps(Pattern::of_valid(subscription))
 }
 
 fn is_below(name: &str, prefix: &str) -> bool {

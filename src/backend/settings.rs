@@ -4,7 +4,7 @@
 
 use super::{event::EventKind, feed::dead_letter, sign::Secret};
 use crate::bayeux::{ChannelLimits, Pattern, channel};
-use reqwest::Url;
+use http::Uri;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
@@ -249,6 +249,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Every URL there is.
+    pub fn urls(&self) -> impl Iterator<Item = &String> {
+        let (services, hooks) = (self.services.iter().map(|s| &s.url), self.hooks.iter().map(|h| &h.url));
+        services.chain(hooks).chain(self.forwards.iter().map(|f| &f.url)).chain(self.events.iter().map(|e| &e.url))
+    }
+
     /// Reports every value that cannot work, as (dotted key, what is wrong).
     pub fn validate(&self, problem: &mut dyn FnMut(String, String)) {
         self.common.validate(&mut |key, text| problem(format!("backend.{key}"), text));
@@ -353,15 +359,13 @@ fn check_timeout(key: &str, value: Duration, problem: Problem<'_>) {
 }
 
 fn check_url(text: &str, problem: Problem<'_>) {
-    match Url::parse(text) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            problem("url", "must begin with http:// or https://".into());
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+    let Ok(url) = text.parse::<Uri>() else { return problem("url", "is not a URL".into()) };
+    match (url.scheme_str(), url.authority()) {
+        (Some("http" | "https"), Some(place)) if place.as_str().contains('@') => {
             problem("url", "must hold no credentials: calls are signed (backend.secrets)".into());
         }
-        Ok(_) => {}
-        Err(error) => problem("url", format!("is not a URL: {error}")),
+        (Some("http" | "https"), Some(_)) => {}
+        _ => problem("url", "must begin with http:// or https://".into()),
     }
 }
 

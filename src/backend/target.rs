@@ -7,14 +7,19 @@ use super::{
     breaker::{self, Breaker},
     gate::{Gate, Place},
     metrics::Metrics,
+    pool::{self, Http},
     settings::BackendSettings,
     sign::Signer,
 };
 use bytes::Bytes;
+use http::{
+    Request, Response, Uri,
+    header::{CONTENT_TYPE, USER_AGENT},
+};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use parking_lot::Mutex;
-use reqwest::{Client, Response, StatusCode, Url, header::CONTENT_TYPE};
 use std::{
-    error::Error as _,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -67,27 +72,27 @@ impl Failure {
 
 /// What all targets share.
 pub struct Caller {
-    http: Client,
+    http: Http,
     signer: Signer,
     settings: BackendSettings,
     metrics: Metrics,
 }
 
 impl Caller {
-    /// A caller with its own pool of connections.
+    /// A caller with its own pool of connections. `https` says whether any URL needs it.
     ///
     /// # Errors
     /// When a secret or the pool cannot be used.
-    pub fn new(settings: BackendSettings, metrics: Metrics) -> Result<Self, String> {
+    pub fn new(settings: BackendSettings, https: bool, metrics: Metrics) -> Result<Self, String> {
         let signer = Signer::new(&settings.secrets).map_err(|why| format!("backend.secrets: {why}"))?;
-        let http = super::http::client(&settings).map_err(|error| in_full(&error))?;
+        let http = pool::client(&settings, https)?;
         Ok(Self { http, signer, settings, metrics })
     }
 }
 
 /// One URL.
 pub struct Target {
-    url: Url,
+    url: Uri,
     gate: Gate,
     breaker: Mutex<Breaker>,
     caller: Arc<Caller>,
@@ -95,7 +100,7 @@ pub struct Target {
 
 impl Target {
     /// A target on a URL of the configuration.
-    pub fn new(url: Url, caller: Arc<Caller>) -> Self {
+    pub fn new(url: Uri, caller: Arc<Caller>) -> Self {
         let s = &caller.settings;
         Self {
             gate: Gate::new(s.max_concurrency, s.max_waiting),
@@ -106,10 +111,8 @@ impl Target {
     }
 
     /// Where it is, for logs: without the query, which may hold what nobody should read.
-    pub fn name(&self) -> impl fmt::Display {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        url
+    pub fn name(&self) -> String {
+        format!("{}{}", self.url.authority().map_or("", |a| a.as_str()), self.url.path())
     }
 
     /// A place among those who want to call, at once or not at all.
@@ -154,9 +157,9 @@ impl Target {
         match turn {
             breaker::Turn::Opened => {
                 self.caller.metrics.pauses.inc();
-                tracing::warn!(backend = %self.name(), "failed too often; it is left in peace for a while");
+                tracing::warn!(backend = self.name(), "failed too often; it is left in peace for a while");
             }
-            breaker::Turn::Closed => tracing::info!(backend = %self.name(), "answers again"),
+            breaker::Turn::Closed => tracing::info!(backend = self.name(), "answers again"),
             breaker::Turn::Stayed => {}
         }
     }
@@ -173,28 +176,28 @@ impl Target {
         };
         self.caller.metrics.requested(outcome.as_ref().err(), begun.elapsed());
         if let Err(failure) = &outcome {
-            tracing::debug!(backend = %self.name(), id, %failure, "a call failed");
+            tracing::debug!(backend = self.name(), id, %failure, "a call failed");
         }
         outcome
     }
 
     async fn exchange(&self, body: Bytes, id: &str) -> Result<Vec<u8>, Failure> {
         let time_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let mut request = self
-            .caller
-            .http
-            .post(self.url.clone())
+        let mut request = Request::post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, pool::USER_AGENT)
             .header("webhook-id", id)
             .header("webhook-timestamp", time_s);
         if let Some(signature) = self.caller.signer.sign(id, time_s, &body) {
             request = request.header("webhook-signature", signature);
         }
-        let response = request.body(body).send().await.map_err(|error| unreachable(&error))?;
+        let request = request.body(Full::new(body)).map_err(|error| Failure::Unreachable(error.to_string()))?;
+        let response =
+            self.caller.http.request(request).await.map_err(|error| Failure::Unreachable(in_full(&error)))?;
         match response.status() {
             status if status.is_success() => read(response, self.caller.settings.max_response_bytes).await,
             status if status.is_redirection() => Err(Failure::Redirect),
-            status => Err(Failure::Status(StatusCode::as_u16(&status))),
+            status => Err(Failure::Status(status.as_u16())),
         }
     }
 }
@@ -204,32 +207,72 @@ pub fn new_id() -> String {
     format!("msg_{}", Uuid::new_v4().simple())
 }
 
-async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, Failure> {
-    let announced = response.content_length().unwrap_or(0);
-    if announced > most as u64 {
-        return Err(Failure::TooLarge);
+async fn read(response: Response<Incoming>, most: usize) -> Result<Vec<u8>, Failure> {
+    match Limited::new(response.into_body(), most).collect().await {
+        Ok(body) => Ok(body.to_bytes().into()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge),
+        Err(error) => Err(Failure::Unreachable(in_full(&*error))),
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
-        if body.len() + chunk.len() > most {
-            return Err(Failure::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
-fn unreachable(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() { Failure::Timeout } else { Failure::Unreachable(in_full(error)) }
-}
-
-/// The innermost cause says most, and reqwest's own sentence repeats the URL.
-fn in_full(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    let mut next = error.source();
-    while let Some(inner) = next {
+/// The innermost cause says most.
+fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
         cause = inner;
-        next = inner.source();
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn target(settings: BackendSettings) -> Target {
+        let caller = Caller::new(settings, false, Metrics::default()).unwrap();
+        // Nobody must ever be asked here.
+        Target::new(Uri::from_static("http://192.0.2.1/"), Arc::new(caller))
+    }
+
+    async fn call(target: &Target, place: Place) -> Result<(), Failure> {
+        target.call(place, Vec::new(), PATIENCE, |_| Ok(())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_too_long_for_a_turn_is_told_so_and_the_backend_is_not_blamed() {
+        let settings =
+            BackendSettings { max_concurrency: 1, max_waiting: 1, breaker_failures: 1, ..Default::default() };
+        let target = target(settings);
+        let _out = target.place().unwrap().turn().await.unwrap();
+        let begun = Instant::now();
+        let waiting = call(&target, target.place().unwrap());
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        assert_eq!(target.place().err(), Some(Failure::Busy));
+        assert_eq!(waiting.await, Err(Failure::Busy));
+        assert_eq!(begun.elapsed(), PATIENCE);
+        assert!(target.place().is_ok(), "the place was given back, and the breaker is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_it_is_left_in_peace_nobody_is_let_in_and_those_who_wait_are_told() {
+        let settings = BackendSettings { max_concurrency: 1, breaker_failures: 2, ..Default::default() };
+        let pause = settings.breaker_pause;
+        let target = target(settings);
+        let out = target.place().unwrap().turn().await.unwrap();
+        let waiting = call(&target, target.place().unwrap());
+        target.note(Some(&Failure::Timeout));
+        target.note(Some(&Failure::Status(404)));
+        assert!(target.place().is_ok(), "a status below 500 is a sign of life");
+        target.note(Some(&Failure::Timeout));
+        target.note(Some(&Failure::Status(500)));
+        assert_eq!(target.place().err(), Some(Failure::Paused));
+        drop(out);
+        assert_eq!(waiting.await, Err(Failure::Paused));
+        tokio::time::advance(pause).await;
+        assert!(target.place().is_ok());
+        assert_eq!(target.caller.metrics.pauses.get(), 1);
+    }
 }

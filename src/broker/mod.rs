@@ -82,7 +82,7 @@ struct Inner {
     browsers: Browsers,
     throttle: Throttle,
     metrics: Metrics,
-    /// Service calls whose answers are still to come.
+    /// Service calls whose answers are still to come, and what else must end in good order.
     calls: TaskTracker,
     stopping: watch::Sender<bool>,
 }

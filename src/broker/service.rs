@@ -74,7 +74,7 @@ impl Broker {
         }
     }
 
-    /// Waits until every call that is out has its answer in the log.
+    /// Waits until every call that is out has its answer in the log. Feeds, which end when the broker stops, count too.
     pub async fn calls_are_answered(&self) {
         self.calls().close();
         self.calls().wait().await;

@@ -87,12 +87,13 @@ pub async fn run(
         channels,
     };
     let broker = Broker::start(broker_settings(&settings), offered, engine, plugins);
+    let open = Gauge::default();
     broker.recover().await.map_err(Error::other)?;
+    let registry = registry(&broker, &backend, &open);
     backend.start(&broker);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
-    let open = Gauge::default();
-    let api = Api::new(broker.clone(), settings.api.clone(), registry(&broker, &open));
+    let api = Api::new(broker.clone(), settings.api.clone(), registry);
     let part = if settings.api.enabled && settings.api.listen.is_empty() { Part::All } else { Part::Clients };
     let site = Site { transport, api, pages: pages::router(&settings.transport.path), part };
     let acceptor = |listener, site| {
@@ -159,11 +160,12 @@ async fn reload_at_hangup(tls: Option<Arc<Tls>>) {
 }
 
 /// Everything that is counted.
-fn registry(broker: &Broker, open: &Gauge) -> Registry {
+fn registry(broker: &Broker, backend: &Backend, open: &Gauge) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     let own = registry.sub_registry_with_prefix("bayeuxd");
     broker.metrics().register(own);
+    backend.metrics().register(own);
     own.register("connections", "Connections open now", open.clone());
     registry
 }

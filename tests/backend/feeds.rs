@@ -136,7 +136,7 @@ async fn what_the_log_did_not_keep_is_told_as_a_gap() {
 const EVENTS: &str = r#"
 [broker]
 sweep_period = "50ms"
-max_interval = "1s"
+max_interval = "3s"
 [backend.feed]
 linger = "0s"
 [[events]]
@@ -170,6 +170,7 @@ async fn a_session_s_life_is_told_from_its_beginning_to_its_end_with_the_cause()
     ann.subscribe("/a").await;
     ann.subscribe("/a").await;
     ann.subscribe("/b/**").await;
+    ann.unsubscribe("/never").await;
     ann.unsubscribe("/a").await;
     ann.disconnect().await;
     let is_over = |id: &str, posted: &[Value]| of(posted, id).iter().any(|e| e["type"] == "session_removed");
@@ -196,7 +197,7 @@ async fn a_session_s_life_is_told_from_its_beginning_to_its_end_with_the_cause()
 #[tokio::test]
 async fn a_channel_is_occupied_by_the_first_and_vacated_by_the_last() {
     let backend = Backend::start().await;
-    let broker = Broker::start(&backend, EVENTS).await;
+    let broker = Broker::start(&backend, &EVENTS.replace("3s", "60s")).await;
     let (mut ann, mut bob) = (Client::connect(&broker).await, Client::connect(&broker).await);
     ann.subscribe("/room/1").await;
     bob.subscribe("/room/1").await;

@@ -2,6 +2,7 @@
 
 use super::places::{Backend, Broker, Client};
 use serde_json::{Value, json};
+use std::time::Instant;
 
 const HOOKS: &str = r#"
 [backend]
@@ -136,4 +137,19 @@ async fn without_an_answer_that_makes_sense_it_fails_closed_or_open_as_configure
     }
     backend.script("lenient", json!([{"status": 403}])).await;
     assert_eq!(ann.publish("/lenient/a", json!(1)).await["error"], "403::publish_denied", "a no in HTTP's words");
+}
+
+#[tokio::test]
+async fn a_hook_that_hangs_holds_up_those_it_is_asked_about_and_nobody_else() {
+    let (backend, broker) = places().await;
+    let (mut ann, mut bob) = (Client::connect(&broker).await, Client::connect(&broker).await);
+    backend.script("chat", json!([{"delay": 60}])).await;
+    let waiting = tokio::spawn(async move { (ann.publish("/chat/room", json!(1)).await, Instant::now()) });
+    backend.until_posted("/script/chat", |posted| !posted.is_empty()).await;
+    assert_eq!(bob.publish("/other", json!(1)).await["successful"], true);
+    assert_eq!(bob.publish("/lenient/a", json!(1)).await["successful"], true);
+    let served = Instant::now();
+    let (reply, answered) = waiting.await.unwrap();
+    assert_eq!(reply["error"], "503::policy_unavailable");
+    assert!(served < answered, "others were served while it hung");
 }

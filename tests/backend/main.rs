@@ -4,7 +4,9 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test panics")]
 
+mod docs;
 mod feeds;
 mod hooks;
 mod places;
 mod services;
+mod tls;

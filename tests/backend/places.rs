@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -32,9 +32,14 @@ impl Backend {
     }
 
     pub(crate) async fn start_on(port: u16) -> Self {
+        Self::start_with(port, &[]).await
+    }
+
+    pub(crate) async fn start_with(port: u16, environment: &[(&str, &Path)]) -> Self {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/backend/server.py");
         let mut command = Command::new("python3");
         command.arg(script).env("SECRETS", SECRETS.join(" ")).env("PORT", port.to_string()).kill_on_drop(true);
+        command.envs(environment.iter().copied());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 is there");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = timeout(DEADLINE, lines.next_line()).await.expect("it starts").unwrap().expect("it says where it is");
@@ -105,12 +110,17 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts it with this configuration; `BACKEND` in it stands for the backend's URL.
     pub(crate) async fn start(backend: &Backend, configuration: &str) -> Self {
+        Self::start_with(backend, configuration, &[]).await
+    }
+
+    pub(crate) async fn start_with(backend: &Backend, configuration: &str, environment: &[(&str, &Path)]) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("backend-{}-{}.toml", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::write(&file, configuration.replace("BACKEND", &backend.url)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bayeuxd"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&file).kill_on_drop(true);
+        command.envs(environment.iter().copied());
         let mut child = command.env_remove("RUST_LOG").stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let find = async {
@@ -127,6 +137,14 @@ impl Broker {
         // What it writes must go somewhere, or it would wait.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { url, _child: child }
+    }
+}
+
+impl Broker {
+    /// What it counts.
+    pub(crate) async fn metrics(&self) -> String {
+        let page = self.url.replace("/bayeux", "/metrics");
+        reqwest::get(page).await.unwrap().text().await.unwrap()
     }
 }
 

@@ -6,6 +6,7 @@ Prints its URL and serves until its standard input closes. What a path does:
   /empty         204 without a body                     /die       closes the connection in the middle of the answer
   /garbage       200 that is not JSON                   /large     200 with 2 MiB of JSON
   /redirect      302 to /echo                           /status/N  that status
+  /noise         bytes that are not HTTP                /drip      a byte now and then, for ever
   /script/NAME   answers with the next step that was put there, the last one for ever
 
 PUT /script/NAME  [{"status": 200, "body": ..., "delay": seconds}, ...]    GET /log  everything that was posted
@@ -16,6 +17,7 @@ import hashlib
 import hmac
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -93,6 +95,14 @@ class Backend(BaseHTTPRequestHandler):
         elif kind == "die":
             self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"half\":")
             self.close_connection = True
+        elif kind == "noise":
+            self.wfile.write(b"\x00\xff\r\n\r\n" * 100)
+            self.close_connection = True
+        elif kind == "drip":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+            for _ in range(1000):
+                self.wfile.write(b"1")
+                time.sleep(0.05)
         elif kind == "garbage":
             self.answer(200, b"<html>It works!</html>")
         elif kind == "large":
@@ -120,6 +130,12 @@ class Server(ThreadingHTTPServer):
 
 
 server = Server(("127.0.0.1", int(os.environ.get("PORT", "0"))), Backend)
-print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
+scheme = "http"
+if "CERTIFICATE" in os.environ:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(os.environ["CERTIFICATE"])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme = "https"
+print(f"{scheme}://127.0.0.1:{server.server_address[1]}", flush=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 sys.stdin.read()

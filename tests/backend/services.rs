@@ -2,7 +2,10 @@
 
 use super::places::{Backend, Broker, Client, SECRETS};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 const SERVICES: &str = r#"
 [backend]
@@ -23,6 +26,12 @@ url = "BACKEND/hang"
 [[service]]
 channel = "/service/die"
 url = "BACKEND/die"
+[[service]]
+channel = "/service/noise"
+url = "BACKEND/noise"
+[[service]]
+channel = "/service/drip"
+url = "BACKEND/drip"
 [[service]]
 channel = "/service/garbage"
 url = "BACKEND/garbage"
@@ -74,6 +83,19 @@ async fn the_answer_comes_to_the_caller_alone_with_the_id_of_the_call() {
 }
 
 #[tokio::test]
+async fn connections_are_kept_and_every_call_has_an_id_of_its_own() {
+    let (backend, broker) = places().await;
+    let mut caller = Client::connect(&broker).await;
+    for n in 0..5 {
+        caller.call("/service/echo/a", json!(n)).await;
+    }
+    let posted = backend.posted("/echo").await;
+    let different = |what: &dyn Fn(&Value) -> String| posted.iter().map(what).collect::<BTreeSet<_>>().len();
+    assert_eq!(different(&|call| call["peer"].to_string()), 1);
+    assert_eq!(different(&|call| call["headers"]["webhook-id"].to_string()), 5);
+}
+
+#[tokio::test]
 async fn no_body_is_null_and_a_channel_that_nobody_serves_has_no_answer() {
     let (_backend, broker) = places().await;
     let mut caller = Client::connect(&broker).await;
@@ -91,6 +113,8 @@ async fn whatever_goes_wrong_the_caller_is_told() {
     for (channel, error) in [
         ("/service/hang", "408::timeout"),
         ("/service/die", "502:unreachable:backend_failed"),
+        ("/service/drip", "408::timeout"),
+        ("/service/noise", "502:unreachable:backend_failed"),
         ("/service/garbage", "502:answer not JSON:backend_failed"),
         ("/service/large", "502:answer too large:backend_failed"),
         ("/service/redirect", "502:redirect:backend_failed"),
@@ -102,6 +126,11 @@ async fn whatever_goes_wrong_the_caller_is_told() {
         assert_eq!((&answer["error"], &answer["data"]), (&json!(error), &json!({"error": error})), "{channel}");
     }
     assert_eq!(backend.posted("/echo").await, Vec::<Value>::new(), "a redirect is not followed");
+    let metrics = broker.metrics().await;
+    for (outcome, count) in [("Timeout", 2), ("Unreachable", 3), ("Garbage", 1), ("TooLarge", 1), ("Redirect", 1)] {
+        let line = format!("bayeuxd_backend_service_calls_total{{outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ pub mod batch;
 pub mod cursor;
 pub mod dead_letter;
 pub mod pick;
+#[cfg(test)]
+mod tests;
 
 use super::{
     metrics::Metrics,
@@ -34,6 +36,8 @@ use tokio::{
 const CHUNK: usize = 256;
 /// How long a feed waits before it asks an unavailable log again.
 const LOG_RETRY: Duration = Duration::from_millis(500);
+/// How long a batch that is out when the broker stops may still be taken.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// One `[[forward]]` or `[[events]]`.
 pub struct Feed {
@@ -52,29 +56,33 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Runs until the broker stops. What was not delivered by then is delivered after the next start, if the log keeps
-    /// it.
+    /// Runs until the broker stops; a batch that is out then may still be taken. What was not delivered by then is
+    /// delivered after the next start, if the log keeps it.
     pub async fn run(self, broker: Broker) {
-        let mut stopping = broker.stopping();
+        let grace = async {
+            stopped(&broker).await;
+            sleep(GRACE).await;
+        };
         tokio::select! {
             () = self.deliver_for_ever(&broker) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = grace => {}
         }
     }
 
     async fn deliver_for_ever(&self, broker: &Broker) {
         let mut head = broker.engine().head();
         let mut cursor = self.open_cursor(broker).await;
-        loop {
+        while !broker.is_stopping() {
             let position = cursor.position();
-            if head.wait_for(|head| *head > position).await.is_err() {
-                return;
+            tokio::select! {
+                moved = head.wait_for(|head| *head > position) => if moved.is_err() { return },
+                () = stopped(broker) => return,
             }
             let batch = self.collect(broker, &mut head, position).await;
             self.note_gap(&batch);
             let delivers = !batch.is_empty();
-            if delivers {
-                self.deliver(broker, &batch).await;
+            if delivers && !self.deliver(broker, &batch).await {
+                return;
             }
             cursor.move_to(batch.through);
             if cursor.is_worth_saving(delivers) {
@@ -119,8 +127,12 @@ impl Feed {
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.settings.linger);
             let through = batch.through;
-            if batch.is_full() || timeout_at(deadline, head.wait_for(|head| *head > through)).await.is_err() {
+            if batch.is_full() {
                 return batch;
+            }
+            tokio::select! {
+                more = timeout_at(deadline, head.wait_for(|head| *head > through)) => if more.is_err() { return batch },
+                () = stopped(broker) => return batch,
             }
         }
     }
@@ -145,14 +157,19 @@ impl Feed {
     }
 
     /// Posts a batch until it is delivered, or until it was refused so often that it is put among the dead letters.
-    async fn deliver(&self, broker: &Broker, batch: &Batch) {
-        let Ok(body) = batch.body(&self.picks, &self.name).map(Bytes::from) else { return };
+    /// Says whether the cursor may move over it: not when the broker stops first.
+    async fn deliver(&self, broker: &Broker, batch: &Batch) -> bool {
+        let Ok(body) = batch.body(&self.picks, &self.name).map(Bytes::from) else { return true };
         let id = new_id();
         let mut backoff = Backoff::new(self.settings.min_pause, self.settings.max_pause);
         let mut refusals = 0;
         loop {
             let failure = match self.target.post(body.clone(), &id, Instant::now() + self.settings.timeout).await {
-                Ok(_) => return self.metrics.fed(&self.name, batch.len()),
+                // Only the status counts, which was one of success.
+                Ok(_) | Err(Failure::TooLarge) => {
+                    self.metrics.fed(&self.name, batch.len());
+                    return true;
+                }
                 Err(failure) => failure,
             };
             self.metrics.feed_failed(&self.name);
@@ -160,9 +177,13 @@ impl Feed {
             tracing::warn!(feed = %self.name, %failure, refusals, through = batch.through, "a batch was not taken");
             if self.settings.attempts > 0 && refusals >= self.settings.attempts {
                 let letter = dead_letter::Letter { feed: &self.name, failure: &failure, id: &id, body: &body };
-                return self.give_up(broker, batch, letter).await;
+                self.give_up(broker, batch, letter).await;
+                return true;
             }
-            sleep(backoff.next()).await;
+            tokio::select! {
+                () = sleep(backoff.next()) => {}
+                () = stopped(broker) => return false,
+            }
         }
     }
 
@@ -178,6 +199,12 @@ impl Feed {
             letter.publish(broker).await;
         }
     }
+}
+
+/// Completes when the broker stops.
+pub(super) async fn stopped(broker: &Broker) {
+    // An error says that it is gone altogether.
+    let _ = broker.stopping().wait_for(|stopping| *stopping).await;
 }
 
 /// Whether the backend saw the batch and did not take it. One that cannot be reached, or says that it cannot be reached

@@ -7,7 +7,14 @@ use super::super::{
     pattern,
     payload::rfc3339_ms,
 };
-use crate::engine::Publication;
+use crate::{
+    bayeux::{
+        Seq,
+        channel::{ChannelKind, kind},
+    },
+    broker::Broker,
+    engine::{Lost, Publication},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
@@ -58,6 +65,20 @@ impl Picks {
     /// Whether it picks publications to exactly this channel.
     pub fn is_of(&self, channel: &str) -> bool {
         matches!(self, Self::Publications(pattern) if **pattern == *channel)
+    }
+
+    /// First and last position of what is lost to this feed; `None` when nothing concerns it.
+    pub fn lost(&self, broker: &Broker, lost: &[Lost]) -> Option<(Seq, Seq)> {
+        match self {
+            Self::Publications(pattern) if kind(pattern) == ChannelKind::Broadcast => {
+                broker.channel_table().concerns(lost, std::slice::from_ref(pattern))
+            }
+            // Channels of our own are in the last class, which is the default.
+            _ => {
+                let own = broker.channel_table().retention().len() - 1;
+                lost.iter().find(|lost| lost.class == own).map(|lost| (lost.first, lost.last))
+            }
+        }
     }
 
     /// The items that a publication holds for this feed, each as JSON.

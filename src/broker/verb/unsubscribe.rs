@@ -3,7 +3,7 @@
 use super::subscribe::echo_subscription;
 use crate::{
     bayeux::{Message, Pattern, ProtocolError, Reply},
-    broker::{Broker, Caller, Happening, Session},
+    broker::{Broker, Caller, Happening, Session, session::Subscription},
 };
 use std::sync::Arc;
 
@@ -42,16 +42,16 @@ impl Broker {
         // What was published before must still arrive: the lane goes on reading until here first.
         self.lane(session.lane).caught_up(self.engine().newest()).await;
         self.lane(session.lane).unsubscribe(session, names);
-        let saving = {
+        let (saving, removed) = {
             let mut state = session.lock();
-            let before = state.subscriptions.len();
-            state.subscriptions.retain(|s| !names.iter().any(|name| *name.as_ref() == *s.pattern));
-            if state.subscriptions.len() == before {
+            let is_named = |s: &mut Subscription| names.iter().any(|name| *name.as_ref() == *s.pattern);
+            let removed: Vec<_> = state.subscriptions.extract_if(.., is_named).map(|s| s.pattern).collect();
+            if removed.is_empty() {
                 return Ok(());
             }
-            self.save(session, &state)
+            (self.save(session, &state), removed)
         };
-        self.tell(session, &Happening::Unsubscribed(names.iter().map(|name| Arc::from(name.as_ref())).collect()));
+        self.tell(session, &Happening::Unsubscribed(removed));
         saving.await.map_err(|_| ProtocolError::EngineUnavailable)
     }
 }
