@@ -45,6 +45,8 @@ pub struct State {
     pub subscriptions: Vec<Subscription>,
     /// When it expires unless something happens before.
     pub deadline: Instant,
+    /// When the client last did something else than connect; `None` while that is not known.
+    pub active: Option<Instant>,
     /// The pause the client announced or was advised, counted into its deadline.
     pub interval: Duration,
     /// The transport that connected last and the advice it was given; `None` before the first connect.
@@ -108,6 +110,7 @@ impl State {
             identity: Arc::default(),
             subscriptions: Vec::new(),
             deadline,
+            active: None,
             interval: Duration::ZERO,
             advised: None,
             handed_before: now_at,
