@@ -124,11 +124,12 @@ describe("jsforce 3 in Node", { skip: serverName !== "bayeuxd" && "only bayeuxd 
     assert.equal(refusal.successful, false);
     assert.match(refusal.error, /^400::The replayId \{\d+\} you provided was invalid\.  Please/);
     replay.setReplay(-2);
-    await within(WAIT_MS, "a subscription from -2", durable.subscribe(channel, (data) => log.add(data)));
+    /* The client still has its listener, and lacks the subscription. */
+    await within(WAIT_MS, "a subscription from -2", durable.subscribe(channel, () => {}));
     await publishUntil([plain, log], channel);
     for (const each of [plain, log]) {
       const numbers = each.filter(() => true).map((event) => event.payload.Number__c);
-      assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b), "each once and in order");
+      assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b));
     }
   });
 
