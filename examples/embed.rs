@@ -6,7 +6,7 @@ use axum::{Router, response::Html, routing::get, serve};
 use bayeuxd::{
     broker::{Broker, BrokerSettings, Plugins},
     engine::{EngineSettings, MemoryEngine},
-    extension::{self, ExtensionSettings},
+    extension,
     transport::{self, OriginPolicy, Transport, TransportSettings},
 };
 use std::{error::Error, sync::Arc, time::Duration};
@@ -32,7 +32,7 @@ socket.onmessage = ({ data }) => JSON.parse(data).forEach((message) => {
 async fn main() -> Result<(), Box<dyn Error>> {
     let settings = TransportSettings::default();
     let engine = Arc::new(MemoryEngine::with(&EngineSettings::default(), 1));
-    let plugins = Plugins { extensions: extension::all(&ExtensionSettings::default(), false), ..Plugins::default() };
+    let plugins = Plugins { extensions: extension::all(false), ..Plugins::default() };
     let broker = Broker::start(BrokerSettings::default(), transport::offered(&settings), engine, plugins);
     let transport = Transport::new(broker.clone(), settings, OriginPolicy::Listed(Vec::new()));
     let app = Router::new().route("/", get(|| async { Html(PAGE) })).merge(transport.router());

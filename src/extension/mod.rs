@@ -21,9 +21,14 @@ pub use timesync::TimeSync;
 
 use crate::broker::Extension;
 
-/// The extensions that these settings switch on, in the order they take part. `salesforce` says where messages carry
-/// their position.
-pub fn all(settings: &ExtensionSettings, salesforce: bool) -> Vec<Box<dyn Extension>> {
+/// The extensions that are on by default, in the order they take part. `salesforce` says where messages carry their
+/// position.
+pub fn all(salesforce: bool) -> Vec<Box<dyn Extension>> {
+    chosen(&ExtensionSettings::default(), salesforce)
+}
+
+/// The extensions that these settings switch on.
+pub fn chosen(settings: &ExtensionSettings, salesforce: bool) -> Vec<Box<dyn Extension>> {
     let mut all: Vec<Box<dyn Extension>> = vec![Box::new(Ack), Box::new(Replay { salesforce }), Box::new(Binary)];
     if settings.timesync {
         all.push(Box::new(TimeSync { accuracy: settings.timesync_accuracy }));

@@ -16,7 +16,7 @@ fn broker(change: impl FnOnce(&mut ExtensionSettings)) -> Broker {
     let mut settings = ExtensionSettings::default();
     change(&mut settings);
     let engine = Arc::new(MemoryEngine::with(&EngineSettings::default(), 1000));
-    let plugins = Plugins { extensions: all(&settings, false), ..Plugins::default() };
+    let plugins = Plugins { extensions: chosen(&settings, false), ..Plugins::default() };
     let broker = BrokerSettings { lanes: 1, timeout: 2 * SECOND, ..BrokerSettings::default() };
     Broker::start(broker, vec![POLL], engine, plugins)
 }

@@ -82,7 +82,7 @@ pub async fn run(
     );
     let engine = engine(&settings, &channels);
     let plugins = Plugins {
-        extensions: extension::all(&settings.extension, settings.transport.profile == Profile::Salesforce),
+        extensions: extension::chosen(&settings.extension, settings.transport.profile == Profile::Salesforce),
         policy: backend.policy(Arc::new(policy::Open)),
         services: backend.services(),
         observers: backend.observers(),
