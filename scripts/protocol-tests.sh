@@ -49,9 +49,14 @@ run "small limits" \
   "small-limits" "$@"
 
 # A short queue, so that readers fall behind it, and channels of every kind of keeping.
-run "kept, lazy, small extensions" \
-  'broker.max_queue=10 channel=[{pattern="/brief/**",retain={messages=20}},{pattern="/lazy/**",lazy="800ms"},{pattern="/last/**",retain_last=true}] extension.timestamp=true extension.max_inactivity=5s' \
-  "kept extensions" "$@"
+run "kept and lazy channels" \
+  'broker.max_queue=10 channel=[{pattern="/brief/**",retain={messages=20}},{pattern="/lazy/**",lazy="800ms"},{pattern="/last/**",retain_last=true}]' \
+  "kept" "$@"
+
+# Sessions of other cases would be ended too when the machine is busy.
+small="extension.timestamp=true extension.max_inactivity=5s"
+run "timestamps" "$small" "extensions" --filter timestamp. "$@"
+run "idle sessions" "$small" "extensions" --filter activity. "$@"
 
 # Every other case looks for the standard error of unknown sessions, and for data as it was sent.
 run "salesforce" "transport.profile=salesforce transport.path=/cometd" "salesforce" --filter salesforce. "$@"

@@ -21,7 +21,7 @@ pub struct Activity {
 impl Extension for Activity {
     fn connecting(&self, _: &Message<'_>, session: &mut State, now: Instant) -> Option<End> {
         let was_given = session.handed() > session.handed_before;
-        if was_given && self.counts == settings::Activity::ClientServer {
+        if was_given && self.counts == settings::Activity::Both {
             session.active = Some(now);
         }
         // Of sessions that go on from a record the first connect is the first that is known.

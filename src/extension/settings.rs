@@ -25,13 +25,13 @@ pub struct ExtensionSettings {
 
 /// Whose doing keeps a session.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "lowercase")]
 pub enum Activity {
     /// What the client sends, connects apart.
     #[default]
     Client,
     /// Also the messages that it is sent.
-    ClientServer,
+    Both,
 }
 
 impl Default for ExtensionSettings {

@@ -114,7 +114,7 @@ async fn without_the_setting_connects_are_enough() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_to_a_client_count_only_when_the_settings_say_so() {
-    for (counts, survives) in [(Activity::Client, false), (Activity::ClientServer, true)] {
+    for (counts, survives) in [(Activity::Client, false), (Activity::Both, true)] {
         let broker = broker(|s| {
             s.max_inactivity = 10 * SECOND;
             s.activity = counts;

@@ -175,7 +175,7 @@ async fn invalid(cx: Context) -> Result<()> {
 }
 
 async fn handover(cx: Context) -> Result<()> {
-    const MESSAGES: u64 = 120;
+    const MESSAGES: u64 = 45;
     let channel = cx.channel("a");
     let mut publisher = cx.publisher().await?;
     let mut peer = replaying(&cx).await?;
