@@ -20,7 +20,8 @@ pub struct Activity {
 
 impl Extension for Activity {
     fn connecting(&self, _: &Message<'_>, session: &mut State, now: Instant) -> Option<End> {
-        let was_given = session.handed() > session.handed_before;
+        let handed = session.handed();
+        let was_given = handed > std::mem::replace(&mut session.handed_before, handed);
         if was_given && self.counts == settings::Activity::Both {
             session.active = Some(now);
         }
