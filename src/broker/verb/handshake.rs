@@ -2,11 +2,10 @@
 
 use crate::{
     bayeux::{ClientId, ConnectionType, Message, ProtocolError, Reconnect, Reply, reply::HandshakeReply},
-    broker::{Broker, Caller, Denial, Happening, Session},
+    broker::{Broker, Caller, Denial, Happening, Session, outside::new_client_id},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// How long a client that was refused for lack of room is asked to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -62,7 +61,7 @@ impl Broker {
         if self.sessions().count() >= self.settings().max_sessions {
             return Err(ProtocolError::TooManySessions);
         }
-        let id = ClientId::new(Uuid::new_v4());
+        let id = new_client_id();
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
         let session = Arc::new(Session::new(id, self.lane_of(id), caller.browser, self.engine().newest(), deadline));
         let saving = {
