@@ -48,6 +48,20 @@ impl Delivery {
     }
 }
 
+/// Puts an entry back that was not expanded.
+struct PutBack<'a> {
+    broker: &'a Broker,
+    session: &'a Arc<Session>,
+    entry: Vec<Arc<Publication>>,
+}
+
+impl Drop for PutBack<'_> {
+    fn drop(&mut self) {
+        let publications = std::mem::take(&mut self.entry);
+        self.broker.restore(self.session, Delivery::new(publications, None));
+    }
+}
+
 impl Broker {
     /// Takes what waits for attachment `epoch` of a session, bounded by the settings. Empty when nothing waits or a
     /// newer attachment has taken over.
@@ -101,9 +115,12 @@ impl Broker {
 
     /// Expands an entry of a replay, which goes alone; its position acknowledges all of it.
     async fn take_replay(&self, session: &Arc<Session>, entry: Vec<Arc<Publication>>) -> Delivery {
-        let Some(publication) = entry.first() else { return Delivery::default() };
-        match self.expand(session, publication).await {
+        // Whoever waits for this may leave before it is there.
+        let mut back = PutBack { broker: self, session, entry };
+        let Some(publication) = back.entry.first().map(Arc::clone) else { return Delivery::default() };
+        match self.expand(session, &publication).await {
             Ok(expanded) => {
+                back.entry.clear();
                 if let Some((first, last)) = expanded.gap {
                     self.note_gap(session, first, last);
                 }
@@ -113,7 +130,6 @@ impl Broker {
             Err(error) => {
                 tracing::warn!(%error, session = ?session.id, "a replay cannot be read now");
                 tokio::time::sleep(LOG_RETRY).await;
-                session.restore(entry);
                 Delivery::default()
             }
         }
@@ -136,6 +152,8 @@ impl Broker {
         if count == 0 {
             return;
         }
+        // The one that goes on when its lane failed.
+        let session = self.sessions().get(session.id).unwrap_or_else(|| Arc::clone(session));
         if session.lock().ended.is_some() {
             self.metrics().drop_messages(DropReason::SessionEnded, count);
         } else {

@@ -4,7 +4,7 @@
 use super::{
     chance::Chance,
     check::{STATE, View, gap},
-    network::{Incoming, Lost, Outgoing, Wire},
+    network::{Incoming, Lost, Outgoing, Repeats, Wire},
     world::World,
 };
 use crate::bayeux::{Pattern, Seq};
@@ -90,8 +90,8 @@ impl Client {
             last_event: None,
         };
         Self {
-            connects: Wire::new(world, &name, chance.fork(), true),
-            others: Wire::new(world, &name, chance.fork(), true),
+            connects: Wire::new(world, &name, chance.fork(), Repeats::Later),
+            others: Wire::new(world, &name, chance.fork(), Repeats::Before),
             name,
             world: Arc::clone(world),
             profile,

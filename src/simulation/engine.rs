@@ -32,14 +32,16 @@ struct Shared {
     slowest: u64,
     crashed: AtomicBool,
     refusing: AtomicBool,
+    /// One for each who watches: one for all would wake them in an order that no seed decides.
+    heads: Mutex<Vec<watch::Sender<Seq>>>,
 }
 
 impl SimEngine {
     /// A view of `inner` whose answers take up to `slowest` milliseconds.
     pub fn new(inner: Arc<dyn Engine>, ledger: Arc<Ledger>, chance: Chance, slowest: u64) -> Self {
         let chance = Mutex::new(chance);
-        let (crashed, refusing) = Default::default();
-        Self(Arc::new(Shared { inner, ledger, chance, slowest, crashed, refusing }))
+        let (crashed, refusing, heads) = Default::default();
+        Self(Arc::new(Shared { inner, ledger, chance, slowest, crashed, refusing, heads }))
     }
 
     /// From now on nothing is answered and nothing changes.
@@ -97,6 +99,10 @@ impl Shared {
         for (place, draft) in places.iter().zip(kept).filter(|(place, _)| !place.repeated) {
             self.ledger.placed(place.seq, &draft);
         }
+        let newest = self.inner.newest();
+        for head in self.heads.lock().iter() {
+            head.send_replace(newest);
+        }
         if let Some(pause) = self.pause() {
             sleep(pause).await;
         }
@@ -110,7 +116,10 @@ impl Engine for SimEngine {
     }
 
     fn head(&self) -> watch::Receiver<Seq> {
-        self.0.inner.head()
+        let head = watch::Sender::new(self.newest());
+        let watching = head.subscribe();
+        self.0.heads.lock().push(head);
+        watching
     }
 
     fn newest(&self) -> Seq {

@@ -76,6 +76,15 @@ fn soak(first: u64, most: u64, limit: Option<Duration>, opener: Opener) {
 /// stopped; else the first few hundred.
 #[test]
 fn nothing_is_lost_doubled_or_disordered() {
+    if let Some(to) = number("SURVEY") {
+        for seed in 0..to {
+            println!("SURVEY at {seed}");
+            if let Some(failure) = run(seed, SOUND).failure {
+                println!("SURVEY {seed} {failure}");
+            }
+        }
+        return;
+    }
     if let Some(seed) = number("SEED") {
         let outcome = run(seed, Setup { loud: true, ..SOUND });
         assert!(outcome.failure.is_none(), "{}", report(seed, &outcome));
@@ -100,7 +109,7 @@ fn the_same_seed_gives_the_same_trace() {
         let (one, two) = (run(seed, SOUND).events, run(seed, SOUND).events);
         let differs = one.iter().zip(&two).position(|(a, b)| a != b);
         let shown = differs.map(|at| (at, &one[at], &two[at]));
-        assert!(one.len() > 100 && one == two, "seed {seed}: {} and {} events, {shown:?}", one.len(), two.len());
+        assert!(one.len() > 30 && one == two, "seed {seed}: {} and {} events, {shown:?}", one.len(), two.len());
     }
 }
 

@@ -96,15 +96,25 @@ pub struct Wire {
     name: String,
     chance: Mutex<Chance>,
     open: Mutex<Option<(Arc<Server>, Connection)>>,
-    /// Whether the client may repeat what it sends without harm.
-    repeatable: bool,
+    repeats: Repeats,
+}
+
+/// When the network may repeat a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeats {
+    /// Whenever.
+    Later,
+    /// So that the repetition comes first.
+    Before,
+    /// Never: it does harm by the contract.
+    Never,
 }
 
 impl Wire {
     /// A wire that is not dialled yet.
-    pub fn new(world: &Arc<World>, name: &str, chance: Chance, repeatable: bool) -> Self {
+    pub fn new(world: &Arc<World>, name: &str, chance: Chance, repeats: Repeats) -> Self {
         let (world, name) = (Arc::clone(world), name.to_owned());
-        Self { world, name, chance: Mutex::new(chance), open: Mutex::default(), repeatable }
+        Self { world, name, chance: Mutex::new(chance), open: Mutex::default(), repeats }
     }
 
     fn fate(&self, view: Option<&Arc<View>>) -> Fate {
@@ -113,7 +123,7 @@ impl Wire {
             return Fate::Clean;
         }
         match chance.pick(&FATES) {
-            Fate::Twice if !self.repeatable => Fate::Clean,
+            Fate::Twice if self.repeats == Repeats::Never => Fate::Clean,
             // Who does not acknowledge relies on the broker knowing a broken connection when he comes back.
             Fate::CutUnnoticed if view.is_some_and(|v| !v.ack) => Fate::Cut,
             fate => fate,
@@ -171,7 +181,9 @@ impl Wire {
         let (server, connection) = self.dial().await?;
         if fate == Fate::Twice {
             let again = self.chance.lock().ms(0..1500);
-            tokio::spawn(repeat(Arc::clone(&self.world), request.clone(), view.cloned(), again));
+            let repeat = repeat(Arc::clone(&self.world), request.clone(), view.cloned(), again);
+            // What changes something must not be repeated when the client has changed its mind already.
+            if self.repeats == Repeats::Before { repeat.await } else { drop(tokio::spawn(repeat)) }
         }
         let patience = if fate == Fate::HangUp { self.chance.lock().ms(0..1000) } else { PATIENCE };
         let Some((parts, body)) = serve(&server, &connection, request, patience).await else {
@@ -262,11 +274,10 @@ pub async fn serve(
     request: &Outgoing,
     patience: Duration,
 ) -> Option<(Parts, AnswerBody)> {
-    let mut gone = server.gone();
     let answering = endpoint::serve(connection.clone(), request.build());
     tokio::select! {
         biased;
-        _ = gone.wait_for(|gone| *gone) => None,
+        () = server.gone() => None,
         answer = answering => Some(Response::into_parts(answer)),
         () = sleep(patience) => None,
     }

@@ -3,7 +3,7 @@
 
 use super::{
     chance::Chance,
-    network::{Outgoing, Wire},
+    network::{Outgoing, Repeats, Wire},
     world::World,
 };
 use parking_lot::Mutex;
@@ -28,7 +28,7 @@ impl Publisher {
     /// A publisher that has not begun.
     pub fn new(world: &Arc<World>, number: usize, mut chance: Chance) -> Self {
         let name = format!("p{number}");
-        let wires = [true, false].map(|repeatable| Wire::new(world, &name, chance.fork(), repeatable));
+        let wires = [Repeats::Later, Repeats::Never].map(|repeats| Wire::new(world, &name, chance.fork(), repeats));
         Self { name, world: Arc::clone(world), wires, chance: Mutex::new(chance) }
     }
 

@@ -89,11 +89,10 @@ impl Client {
         until: Instant,
         view: &Arc<View>,
     ) -> Over {
-        let mut gone = server.gone();
-        loop {
+            loop {
             let chunk = tokio::select! {
                 biased;
-                _ = gone.wait_for(|gone| *gone) => return Over::Broken,
+                () = server.gone() => return Over::Broken,
                 frame = body.frame() => match frame {
                     Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
                     _ => return Over::Ended,

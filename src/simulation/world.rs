@@ -25,10 +25,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::watch,
     task::JoinSet,
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Makes an engine for these channels: a new one, or after a crash one that goes on with what the old one kept. An engine
 /// on a disk drops the old one without flushing it and opens its folder again.
@@ -101,15 +101,15 @@ pub struct Server {
     /// Its mount.
     pub transport: Transport,
     engine: SimEngine,
-    gone: watch::Sender<bool>,
+    gone: CancellationToken,
     /// Broken on purpose: what was not written is not put back.
     pub forgets_cut_answers: bool,
 }
 
 impl Server {
-    /// Becomes true when it crashes.
-    pub fn gone(&self) -> watch::Receiver<bool> {
-        self.gone.subscribe()
+    /// Ends when it crashes.
+    pub async fn gone(&self) {
+        self.gone.cancelled().await;
     }
 
     /// Its engine.
@@ -263,7 +263,7 @@ impl World {
         let newest = self.newest();
         self.views.lock().iter().for_each(|view| view.crashed(newest));
         let forgets_cut_answers = self.mutation == Some(Mutation::ForgetsCutAnswers);
-        let server = Server { broker, transport, engine, gone: watch::Sender::new(false), forgets_cut_answers };
+        let server = Server { broker, transport, engine, gone: CancellationToken::new(), forgets_cut_answers };
         *self.server.lock() = Some(Arc::new(server));
     }
 
@@ -297,7 +297,7 @@ impl World {
     async fn crash(&self, server: &Server) {
         self.trace.note("world", format_args!("the broker crashes"));
         server.engine.crash();
-        server.gone.send_replace(true);
+        server.gone.cancel();
         *self.server.lock() = None;
         let before = Arc::clone(&self.engine.lock());
         let engine = (self.opener)(&self.plan.channels, Some(before));

@@ -27,6 +27,8 @@ pub struct State {
     /// When the queue should not wait any longer, if it holds only what may.
     lazy_due: Option<Instant>,
     handed: Seq,
+    /// The newest position ever handed out; going back does not lower it, because the client may have got it all the same.
+    sent: Seq,
     lag: Option<Lag>,
     /// Positions it will not get, until it was told.
     gap: Option<(Seq, Seq)>,
@@ -43,6 +45,8 @@ pub struct State {
     pub form: Form,
     /// What it asked for.
     pub subscriptions: Vec<Subscription>,
+    /// How often that changed, and up to which change the record knows of it.
+    pub(in crate::broker) changes: (u64, u64),
     /// When it expires unless something happens before.
     pub deadline: Instant,
     /// The pause the client announced or was advised, counted into its deadline.
@@ -62,6 +66,19 @@ struct Lag {
     after: Seq,
     /// The newest position that concerns this session.
     to: Seq,
+}
+
+/// Where a session stands in the log and in its life, for one that goes on in its place.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::broker) struct Standing {
+    pub handed: Seq,
+    pub sent: Seq,
+    pub acked: Option<Seq>,
+    /// Only its client knows what arrived: the first acknowledgement tells.
+    pub resumed: bool,
+    pub gap: Option<(Seq, Seq)>,
+    pub interval: Duration,
+    pub deadline: Instant,
 }
 
 #[derive(Debug)]
@@ -100,6 +117,7 @@ impl State {
             resumed: false,
             form: Form::Plain,
             handed: now_at,
+            sent: now_at,
             lag: None,
             acked: None,
             attachments: [None, None],
@@ -107,6 +125,7 @@ impl State {
             timer: None,
             identity: Arc::default(),
             subscriptions: Vec::new(),
+            changes: (0, 0),
             deadline,
             interval: Duration::ZERO,
             advised: None,
@@ -207,7 +226,7 @@ impl State {
                     self.lag = None;
                 }
                 // Not beyond what the lane has shown this session: the rest is still to be queued.
-                self.handed = self.handed.max(through.min(to));
+                self.hand_out(through.min(to));
                 true
             }
             _ => false,
@@ -257,12 +276,6 @@ impl State {
         self.acked = Some(acked);
     }
 
-    /// Goes on from a record: the first acknowledgement of the client tells where it stands.
-    pub(in crate::broker) fn resume_acks(&mut self, acked: Seq) {
-        self.acked = Some(acked);
-        self.resumed = true;
-    }
-
     /// Notes positions that it will not get. Returns the waker of a heartbeat that can tell the client.
     pub(in crate::broker) fn note_gap(&mut self, first: Seq, last: Seq) -> Option<Waker> {
         self.gap = Some(self.gap.map_or((first, last), |(a, b)| (a.min(first), b.max(last))));
@@ -289,16 +302,42 @@ impl State {
     pub fn acknowledge(&mut self, position: Option<Seq>) {
         let Some(before) = self.acked else { return };
         let before = if std::mem::take(&mut self.resumed) { 0 } else { before };
-        let acked = position.filter(|p| *p <= self.handed).map_or(before, |p| p.max(before));
+        let acked = position.filter(|p| *p <= self.sent).map_or(before, |p| p.max(before));
         self.acked = Some(acked);
         self.gap = self.gap.filter(|(_, last)| *last > acked);
         if acked < self.handed {
             self.rewind(acked);
-        } else {
-            // What came back from a failed write had arrived after all.
-            self.queue.retain(|p| p.seq > acked);
-            self.queue_bytes = self.queue.iter().map(|p| p.weight()).sum();
+        } else if acked > self.handed {
+            self.skip_to(acked);
         }
+    }
+
+    /// It went back to an older position, and what it was about to hand out again has arrived after all.
+    fn skip_to(&mut self, acked: Seq) {
+        self.handed = acked;
+        self.queue.retain(|p| p.seq > acked);
+        self.queue_bytes = self.queue.iter().map(|p| p.weight()).sum();
+        if let Some(lag) = &mut self.lag {
+            lag.after = lag.after.max(acked);
+        }
+        self.lag = self.lag.filter(|lag| lag.after < lag.to);
+    }
+
+    /// Where it stands, for the session that goes on in its place.
+    pub(in crate::broker) fn standing(&self) -> Standing {
+        // What came back from a failed write was handed out before and waits again.
+        let waits = self.queue.front().map(|first| first.seq - 1).or(self.lag.map(|lag| lag.after));
+        let handed = waits.map_or(self.handed, |waits| waits.min(self.handed));
+        let Self { sent, acked, resumed, gap, interval, deadline, .. } = *self;
+        Standing { handed, sent, acked, resumed, gap, interval, deadline }
+    }
+
+    /// Goes on where another stood: what follows is read from the log.
+    pub(in crate::broker) fn stand_at(&mut self, standing: Standing) {
+        let Standing { handed, sent, acked, resumed, gap, interval, deadline } = standing;
+        (self.handed, self.sent, self.acked, self.resumed) = (handed, sent, acked, resumed);
+        (self.gap, self.interval, self.deadline) = (gap, interval, deadline);
+        self.lag = Some(Lag { after: handed, to: handed });
     }
 
     /// Goes back to a position the client names: everything after it is handed out again, from the log.
@@ -309,11 +348,6 @@ impl State {
             self.handed = position;
             self.lag = Some(Lag { after: position, to: self.seen });
         }
-    }
-
-    /// Begins as one who fell behind: whatever arrives is read from the log, from the cursor on.
-    pub fn start_behind(&mut self) {
-        self.lag = Some(Lag { after: self.handed, to: self.handed });
     }
 
     /// Has everything up to `to` that was not handed out yet read from the log.
@@ -346,8 +380,13 @@ impl State {
         if self.queue.is_empty() && self.queue.capacity() > IDLE_QUEUE_CAPACITY {
             self.queue = VecDeque::new();
         }
-        self.handed = self.handed.max(taken.last().map_or(0, |p| p.seq));
+        self.hand_out(taken.last().map_or(0, |p| p.seq));
         taken
+    }
+
+    fn hand_out(&mut self, position: Seq) {
+        self.handed = self.handed.max(position);
+        self.sent = self.sent.max(position);
     }
 
     /// How many from the head fit; at least one, so that a large message is not stuck.
