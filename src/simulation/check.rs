@@ -143,7 +143,14 @@ impl View {
     pub fn asks(&self, pattern: &str, may_after: Seq, reaches_back: bool) {
         let mut seen = self.seen.lock();
         let (pattern, until) = (pattern.to_owned(), Seq::MAX);
-        seen.asked.push(Asked { pattern, may_after, must_after: None, ending: false, until });
+        let asked = Asked { pattern, may_after, must_after: None, ending: false, until };
+        if reaches_back {
+            // What it got under an older subscription it may get under this one, too.
+            let log = self.ledger.log.lock();
+            seen.received.retain(|seq| log.placed.get(seq).is_none_or(|(channel, _)| !asked.matches(channel)));
+            seen.newest.retain(|channel, _| channel.is_empty() || !asked.matches(channel));
+        }
+        seen.asked.push(asked);
         seen.reaches_back |= reaches_back;
     }
 

@@ -17,8 +17,15 @@ use std::{
     },
 };
 
-/// Bytes of response head that every answer has at least.
-const LEAST_HEAD: usize = 120;
+/// The response head that every answer has at least, but for the digits of its length. Counting too little would take an
+/// answer for written whose last bytes are not; counting too much would send again what arrived.
+const LEAST_HEAD: usize = "HTTP/1.1 200 OK\r\n\
+    content-type: application/json;charset=UTF-8\r\n\
+    cache-control: no-store\r\n\
+    x-content-type-options: nosniff\r\n\
+    content-length: \r\n\
+    date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"
+    .len();
 
 /// One TCP connection.
 #[derive(Clone)]
@@ -76,6 +83,11 @@ impl Undelivered {
     }
 }
 
+/// Bytes of the head of an answer of `bytes`, at least.
+pub(crate) fn least_head(bytes: usize) -> usize {
+    LEAST_HEAD + bytes.checked_ilog10().map_or(1, |digits| digits as usize + 1)
+}
+
 impl Connection {
     /// A new connection from `peer`, whose writes are counted. Without a peer it is one of somebody else's server:
     /// nothing is known of it.
@@ -111,7 +123,7 @@ impl Connection {
 
     /// Notes that a delivery was handed over as a whole body of `bytes`, whose head is written with it.
     pub(super) fn handed_over_whole(&self, bytes: usize, undelivered: Option<Undelivered>) {
-        self.handed_over(bytes + LEAST_HEAD, undelivered);
+        self.handed_over(least_head(bytes) + bytes, undelivered);
     }
 
     /// Notes that a delivery was handed over as a part of `bytes` of an endless body.
