@@ -29,17 +29,36 @@ pub struct Delivery {
     pub position: Option<Seq>,
     /// Positions the log did not keep long enough: first and last.
     pub gap: Option<(Seq, Seq)>,
+    /// The entry of a replay that these are.
+    pub(super) entry: Option<Arc<Publication>>,
 }
 
 impl Delivery {
     fn new(publications: Vec<Arc<Publication>>, gap: Option<(Seq, Seq)>) -> Self {
         let position = publications.last().map(|p| p.seq).or(gap.map(|(_, last)| last));
-        Self { position, publications, gap }
+        Self { position, publications, gap, entry: None }
+    }
+
+    /// The rest of a delivery of which a part was written.
+    pub fn rest(publications: Vec<Arc<Publication>>) -> Self {
+        Self { publications, ..Self::default() }
     }
 
     /// Whether there is anything to write.
     pub fn is_empty(&self) -> bool {
         self.publications.is_empty()
+    }
+
+    /// The same for the next: what is taken together comes back together.
+    pub fn append(&mut self, mut next: Self) {
+        if self.is_empty() {
+            self.entry = next.entry.take();
+        } else if !next.is_empty() {
+            self.entry = None;
+        }
+        self.publications.append(&mut next.publications);
+        self.position = next.position.or(self.position);
+        self.gap = next.gap.or(self.gap);
     }
 
     /// Bytes of the messages with a separator each.
@@ -125,7 +144,7 @@ impl Broker {
                     self.note_gap(session, first, last);
                 }
                 let position = Some(publication.seq);
-                Delivery { publications: expanded.publications, position, gap: expanded.gap }
+                Delivery { publications: expanded.publications, position, gap: expanded.gap, entry: Some(publication) }
             }
             Err(error) => {
                 tracing::warn!(%error, session = ?session.id, "a replay cannot be read now");
@@ -149,7 +168,7 @@ impl Broker {
     /// Puts a delivery back that could not be written.
     pub fn restore(&self, session: &Arc<Session>, delivery: Delivery) {
         let count = delivery.publications.len() as u64;
-        if count == 0 {
+        if delivery.is_empty() && delivery.gap.is_none() {
             return;
         }
         // The one that goes on when its lane failed.
@@ -158,7 +177,10 @@ impl Broker {
             self.metrics().drop_messages(DropReason::SessionEnded, count);
         } else {
             self.metrics().restored.inc_by(count);
-            session.restore(delivery.publications);
+            if let Some((first, last)) = delivery.gap {
+                session.lock().note_gap(first, last);
+            }
+            session.restore(delivery.entry.map_or(delivery.publications, |entry| vec![entry]));
         }
     }
 

@@ -24,12 +24,13 @@ pub struct ChannelIndex {
 }
 
 impl ChannelIndex {
-    /// Adds a subscription; one that exists keeps its beginning, unless it is of a session that this one replaces.
+    /// Adds a subscription; one that exists keeps its beginning, unless its session is over and this one
+    /// goes on in its place.
     pub fn add(&mut self, pattern: &str, session: &Arc<Session>, since: Seq) {
         let (map, key) = self.place(pattern);
         let new = || (Arc::clone(session), since);
         let there = map.entry(key.into()).or_default().entry(session.id).or_insert_with(new);
-        if !Arc::ptr_eq(&there.0, session) {
+        if !Arc::ptr_eq(&there.0, session) && there.0.lock().ended.is_some() {
             *there = new();
         }
     }

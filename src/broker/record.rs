@@ -14,7 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The stored form of a session. Fields added later must have defaults: older records stay readable.
@@ -98,6 +98,7 @@ impl Broker {
                 gap: None,
                 interval: Duration::ZERO,
                 deadline,
+                restored: VecDeque::new(),
             };
             self.make(id, record, standing);
             self.metrics().sessions.inc();

@@ -197,8 +197,10 @@ impl Wire {
         if written.is_err() {
             self.open.lock().take();
         }
+        let mut under_way = UnderWay { view, body: written? };
         self.pause(if late { 0..2000 } else { 0..15 }).await;
-        Ok(Incoming { status: parts.status.as_u16(), body: written?, newest })
+        under_way.view = None;
+        Ok(Incoming { status: parts.status.as_u16(), body: under_way.body.clone(), newest })
     }
 
     async fn write(
@@ -242,6 +244,18 @@ impl Wire {
                 Ok(bytes)
             }
         }
+    }
+}
+
+/// An answer between broker and client, who may leave before it is there.
+struct UnderWay<'a> {
+    view: Option<&'a Arc<View>>,
+    body: Bytes,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.view.inspect(|view| view.unheard(&self.body));
     }
 }
 

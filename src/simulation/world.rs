@@ -165,6 +165,9 @@ pub fn run(seed: u64, setup: Setup) -> Outcome {
         let _scripted = scripted::begin(move || ids.draw(), since_1970);
         let world = World::new(chance, setup);
         world.run().await;
+        if world.trace.has_failed() {
+            world.note_sessions();
+        }
         let (failure, events) = world.trace.finish();
         Outcome { failure, events }
     })
@@ -307,6 +310,13 @@ impl World {
         sleep(pause).await;
         self.start().await;
         self.trace.note("world", format_args!("the broker is back"));
+    }
+
+    fn note_sessions(&self) {
+        let Some(server) = self.server() else { return };
+        server.broker.sessions().each(|session| {
+            self.trace.note("world", format_args!("{:?} lane {} {:?}", session.id, session.lane, session.lock()));
+        });
     }
 
     /// No queue is longer than it may be, but for what came back from broken connections.

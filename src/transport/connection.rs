@@ -74,7 +74,7 @@ pub struct Undelivered {
 impl Undelivered {
     /// A delivery on its way; `None` when it is empty and nothing could be lost.
     pub fn new(session: &Arc<Session>, delivery: Delivery) -> Option<Self> {
-        (!delivery.is_empty()).then(|| Self { session: Arc::clone(session), delivery })
+        (!delivery.is_empty() || delivery.gap.is_some()).then(|| Self { session: Arc::clone(session), delivery })
     }
 
     /// Puts it back.

@@ -309,8 +309,7 @@ impl Socket {
         while !rest.is_empty() {
             let (count, bytes) = self.next_frame(&rest, most);
             if let Err(over) = self.send(bytes).await {
-                let delivery = Delivery { publications: rest, ..Delivery::default() };
-                self.transport.exchange().broker.restore(&session, delivery);
+                self.transport.exchange().broker.restore(&session, Delivery::rest(rest));
                 return Err(over);
             }
             rest.drain(..count);

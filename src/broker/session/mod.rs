@@ -169,7 +169,7 @@ impl Session {
         }
         let waiting = match place {
             Place::Delivery => news && state.has_messages(),
-            Place::Heartbeat => news && state.has_gap(),
+            Place::Heartbeat => news && state.gap().is_some(),
         };
         match &mut state.attachments[place as usize] {
             Some(attachment) if attachment.epoch == epoch => {

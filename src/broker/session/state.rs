@@ -69,7 +69,7 @@ struct Lag {
 }
 
 /// Where a session stands in the log and in its life, for one that goes on in its place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(in crate::broker) struct Standing {
     pub handed: Seq,
     pub sent: Seq,
@@ -79,6 +79,8 @@ pub(in crate::broker) struct Standing {
     pub gap: Option<(Seq, Seq)>,
     pub interval: Duration,
     pub deadline: Instant,
+    /// What came back from a failed write.
+    pub restored: VecDeque<Arc<Publication>>,
 }
 
 #[derive(Debug)]
@@ -202,7 +204,7 @@ impl State {
 
     /// What the next delivery of at most `max_bytes` should hold. Only the newest attachment gets anything.
     pub fn next(&mut self, epoch: u64, max_bytes: usize) -> Next {
-        if !self.is_current(epoch) {
+        if !self.is_current(epoch) || self.ended.is_some() {
             return Next::Nothing;
         }
         if !self.queue.is_empty() {
@@ -217,7 +219,7 @@ impl State {
     /// Tells what a reading of the log gave: everything up to `through` was looked at. Returns whether it counts; it
     /// does not when another attachment or an older position took over meanwhile.
     pub fn caught_up(&mut self, epoch: u64, after: Seq, through: Seq) -> bool {
-        let current = self.is_current(epoch);
+        let current = self.is_current(epoch) && self.ended.is_none();
         match &mut self.lag {
             Some(lag) if current && lag.after == after => {
                 let to = lag.to;
@@ -263,12 +265,15 @@ impl State {
         self.urgent = true;
     }
 
-    /// Gives the queue up: what it held is in the log and is read from there when the client comes.
+    /// Gives the queue up: what it held is in the log and is read from there when the client comes. What came back from a
+    /// failed write stays: it may be from before its subscription.
     fn fall_behind(&mut self, to: Seq) {
-        let after = self.queue.front().map_or(to, |first| first.seq) - 1;
-        self.queue = VecDeque::new();
-        self.queue_bytes = 0;
-        self.lag = Some(Lag { after, to });
+        let restored = self.queue.iter().take_while(|p| p.seq <= self.handed).count();
+        let after = self.queue.get(restored).map_or(to, |first| first.seq) - 1;
+        self.queue.truncate(restored);
+        self.queue.shrink_to_fit();
+        self.queue_bytes = self.queue.iter().map(|p| p.weight()).sum();
+        self.lag = Some(Lag { after: after.max(self.handed), to });
     }
 
     /// From now on messages leave only with connect replies, and stay until the client says that they arrived.
@@ -282,9 +287,9 @@ impl State {
         self.attachments[Place::Heartbeat as usize].as_mut().and_then(|a| a.waker.take())
     }
 
-    /// Whether there is a gap to tell of.
-    pub fn has_gap(&self) -> bool {
-        self.gap.is_some()
+    /// The gap to tell of.
+    pub fn gap(&self) -> Option<(Seq, Seq)> {
+        self.gap
     }
 
     /// The gap to tell the client of. One who acknowledges is told until it is acknowledged, others once.
@@ -325,16 +330,16 @@ impl State {
 
     /// Where it stands, for the session that goes on in its place.
     pub(in crate::broker) fn standing(&self) -> Standing {
-        // What came back from a failed write was handed out before and waits again.
-        let waits = self.queue.front().map(|first| first.seq - 1).or(self.lag.map(|lag| lag.after));
-        let handed = waits.map_or(self.handed, |waits| waits.min(self.handed));
-        let Self { sent, acked, resumed, gap, interval, deadline, .. } = *self;
-        Standing { handed, sent, acked, resumed, gap, interval, deadline }
+        let Self { handed, sent, acked, resumed, gap, interval, deadline, .. } = *self;
+        let restored = self.queue.iter().take_while(|p| p.seq <= handed).cloned().collect();
+        Standing { handed, sent, acked, resumed, gap, interval, deadline, restored }
     }
 
     /// Goes on where another stood: what follows is read from the log.
     pub(in crate::broker) fn stand_at(&mut self, standing: Standing) {
-        let Standing { handed, sent, acked, resumed, gap, interval, deadline } = standing;
+        let Standing { handed, sent, acked, resumed, gap, interval, deadline, restored } = standing;
+        self.queue_bytes = restored.iter().map(|p| p.weight()).sum();
+        self.queue = restored;
         (self.handed, self.sent, self.acked, self.resumed) = (handed, sent, acked, resumed);
         (self.gap, self.interval, self.deadline) = (gap, interval, deadline);
         self.lag = Some(Lag { after: handed, to: handed });
@@ -356,10 +361,8 @@ impl State {
         if let Some(lag) = &mut self.lag {
             lag.to = lag.to.max(to);
         } else if to > self.handed {
-            let after = self.queue.front().map_or(self.handed, |first| first.seq - 1);
-            self.queue = VecDeque::new();
-            self.queue_bytes = 0;
-            self.lag = Some(Lag { after, to });
+            self.fall_behind(to);
+            self.lag = Some(Lag { after: self.handed, to });
         }
     }
 
