@@ -111,6 +111,7 @@ impl Broker {
 
     async fn take_from_log(&self, session: &Arc<Session>, epoch: u64, max_bytes: usize) -> Delivery {
         let mut gap = None;
+        let mut reached = None;
         loop {
             let next = session.lock().next(epoch, max_bytes);
             let publications = match next {
@@ -120,15 +121,23 @@ impl Broker {
                 }
                 Next::Queued(publications) => publications,
                 Next::FromLog { after, to } => match self.read_for(session, epoch, after, to, &mut gap).await {
-                    Some(publications) if publications.is_empty() => continue,
-                    Some(publications) => publications,
+                    Some((publications, through)) => {
+                        reached = through.or(reached);
+                        if publications.is_empty() {
+                            continue;
+                        }
+                        publications
+                    }
                     None => Vec::new(),
                 },
             };
             if publications.first().is_some_and(|p| is_entry(p)) {
                 return self.take_replay(session, publications).await;
             }
-            return Delivery::new(publications, gap);
+            let delivery = Delivery::new(publications, gap);
+            // Also what was looked at and was not for this session: one who acknowledges only the last message would go
+            // back to it, and look again, for ever.
+            return Delivery { position: delivery.position.max(reached), ..delivery };
         }
     }
 
@@ -184,7 +193,8 @@ impl Broker {
         }
     }
 
-    /// Reads a chunk of the log for a session that fell behind. `None` when the log is unavailable.
+    /// Reads a chunk of the log for a session that fell behind: what it wants of it, and how far it stands then, if that
+    /// counts. `None` when the log is unavailable.
     async fn read_for(
         &self,
         session: &Arc<Session>,
@@ -192,7 +202,7 @@ impl Broker {
         after: Seq,
         to: Seq,
         gap: &mut Option<(Seq, Seq)>,
-    ) -> Option<Vec<Arc<Publication>>> {
+    ) -> Option<(Vec<Arc<Publication>>, Option<Seq>)> {
         let batch = match self.engine().read(after, LOG_CHUNK).await {
             Ok(batch) => batch,
             Err(error) => {
@@ -229,18 +239,19 @@ impl Broker {
             wanted.push(publication);
         }
         if !state.caught_up(epoch, after, through) {
-            return Some(Vec::new());
+            return Some((Vec::new(), None));
         }
         // Nobody was promised what was lost before they subscribed.
         let newest = batch.lost.iter().map(|lost| lost.last).max().unwrap_or_default();
         let held = state.subscriptions.iter().filter(|s| s.since < newest);
         let patterns: Vec<_> = held.map(|s| Arc::clone(&s.pattern)).collect();
         drop(state);
-        if let Some((first, last)) = self.channel_table().concerns(&batch.lost, &patterns) {
+        let concerns = self.channel_table().concerns(&batch.lost, &patterns);
+        if let Some((first, last)) = concerns.filter(|(first, _)| *first <= to) {
             let last = last.min(to);
             self.note_gap(session, first, last);
             *gap = Some(gap.map_or((first, last), |(earlier, _)| (earlier, last)));
         }
-        Some(wanted)
+        Some((wanted, Some(through.min(to))))
     }
 }

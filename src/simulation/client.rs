@@ -18,7 +18,9 @@ const PATTERNS: [&str; 9] =
     ["/a/1", "/a/2", "/a/*", "/few/1", "/few/2", "/lazy/1", "/state/*", "/b/**", "/few/**"];
 const SINGLE: [&str; 5] = ["/a/1", "/a/2", "/few/1", "/few/2", "/b/x"];
 /// Connects in a row that bring nothing before a client believes that there is nothing more.
-const ENOUGH: u32 = 3;
+const ENOUGH: u32 = 2;
+/// How long a connect must have been held to say that there is nothing more.
+const HELD: Duration = Duration::from_millis(600);
 
 /// How a client is.
 #[derive(Clone, Copy, Debug)]
@@ -359,7 +361,7 @@ impl Client {
         if self.world.is_quiet() {
             message["advice"] = json!({ "timeout": 700 });
         }
-        let empty_before = self.seat.lock().empty;
+        let (empty_before, begun) = (self.seat.lock().empty, Instant::now());
         match self.call(&self.connects, message, true).await {
             Err(Lost) => self.pause(0..400).await,
             Ok((reply, _)) => {
@@ -368,7 +370,9 @@ impl Client {
                     view.told_gap(first, last);
                 }
                 let mut seat = self.seat.lock();
-                if seat.empty == empty_before && self.world.is_drained() {
+                // An answer at once says nothing: it may have been too early, or stand for a replay that held nothing.
+                let held = begun.elapsed() >= HELD;
+                if seat.empty == empty_before && held && self.world.is_drained() {
                     seat.empty += 1;
                 }
                 seat.advised_pause = reply["advice"]["interval"].as_u64().unwrap_or(0);
