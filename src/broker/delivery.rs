@@ -211,7 +211,8 @@ impl Broker {
                 return None;
             }
         };
-        let mut through = batch.through;
+        // What came meanwhile is looked at next time.
+        let mut through = batch.through.min(to);
         let mut bytes = 0;
         let mut state = session.lock();
         let mut wanted = Vec::new();
@@ -252,6 +253,6 @@ impl Broker {
             self.note_gap(session, first, last);
             *gap = Some(gap.map_or((first, last), |(earlier, _)| (earlier, last)));
         }
-        Some((wanted, Some(through.min(to))))
+        Some((wanted, Some(through)))
     }
 }

@@ -217,8 +217,9 @@ impl View {
         }
         for part in parts {
             if part.get("successful").is_none() {
-                let found = self.ledger.find(&part["data"].to_string());
-                self.seen.lock().excused.extend(found.map(|(seq, _)| seq));
+                let found = self.ledger.find(&part["data"].to_string()).map(|(seq, _)| seq);
+                self.ledger.trace.note(&self.name, format_args!("will not get {found:?}"));
+                self.seen.lock().excused.extend(found);
             } else if let Some((first, last)) = gap(&part) {
                 self.seen.lock().gaps.push((first, last));
             }

@@ -94,11 +94,11 @@ fn nothing_is_lost_doubled_or_disordered() {
         return soak(0, SEEDS, None, memory);
     }
     let limit = number("SECONDS_LIMIT").map_or(Duration::MAX, Duration::from_secs);
-    soak(u64::from(rand_start()), u64::MAX / 4, Some(limit), memory);
+    soak(u64::from(start_of_soak()), u64::MAX / 4, Some(limit), memory);
 }
 
 /// Where a soak begins: elsewhere each second.
-fn rand_start() -> u32 {
+fn start_of_soak() -> u32 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     (now.as_secs() as u32).wrapping_mul(2_654_435_761)
 }
