@@ -7,6 +7,7 @@
 
 use super::Transport;
 use crate::broker::{Broker, Delivery, Session};
+use http::HeaderMap;
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
@@ -17,15 +18,17 @@ use std::{
     },
 };
 
-/// The response head that every answer has at least, but for the digits of its length. Counting too little would take an
-/// answer for written whose last bytes are not; counting too much would send again what arrived.
-const LEAST_HEAD: usize = "HTTP/1.1 200 OK\r\n\
-    content-type: application/json;charset=UTF-8\r\n\
-    cache-control: no-store\r\n\
-    x-content-type-options: nosniff\r\n\
-    content-length: \r\n\
-    date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"
-    .len();
+/// What hyper writes around the headers of an answer: its first line, a date, the name of the length, an empty line.
+const AROUND_HEADERS: usize =
+    "HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-length: \r\n\r\n".len();
+
+/// Bytes of an answer's head. Counting too little would take an answer for written whose last bytes are not; counting too
+/// much would send again what arrived.
+pub(crate) fn head_len(headers: &HeaderMap, body: usize) -> usize {
+    let digits = body.checked_ilog10().map_or(1, |digits| digits as usize + 1);
+    let headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    AROUND_HEADERS + headers + digits
+}
 
 /// One TCP connection.
 #[derive(Clone)]
@@ -83,11 +86,6 @@ impl Undelivered {
     }
 }
 
-/// Bytes of the head of an answer of `bytes`, at least.
-pub(crate) fn least_head(bytes: usize) -> usize {
-    LEAST_HEAD + bytes.checked_ilog10().map_or(1, |digits| digits as usize + 1)
-}
-
 impl Connection {
     /// A new connection from `peer`, whose writes are counted. Without a peer it is one of somebody else's server:
     /// nothing is known of it.
@@ -121,12 +119,7 @@ impl Connection {
         self.0.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Notes that a delivery was handed over as a whole body of `bytes`, whose head is written with it.
-    pub(super) fn handed_over_whole(&self, bytes: usize, undelivered: Option<Undelivered>) {
-        self.handed_over(least_head(bytes) + bytes, undelivered);
-    }
-
-    /// Notes that a delivery was handed over as a part of `bytes` of an endless body.
+    /// Notes that a delivery was handed over as a whole answer of `bytes`, or as a part of `bytes` of an endless one.
     pub(super) fn handed_over(&self, bytes: usize, undelivered: Option<Undelivered>) {
         let (Some(undelivered), true) = (undelivered, self.0.counted) else { return };
         let mut pending = self.0.pending.lock();
