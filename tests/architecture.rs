@@ -243,11 +243,8 @@ fn every_room_uses_only_rooms_below_it() {
     let is_test = |file: &Path| {
         test_files.contains(&file.with_extension("")) || file.ancestors().any(|folder| test_files.contains(folder))
     };
-    let found: Vec<String> = uses
-        .iter()
-        .filter(|(file, _)| !is_test(file))
-        .flat_map(|(file, uses)| violations(file, uses))
-        .collect();
+    let found: Vec<String> =
+        uses.iter().filter(|(file, _)| !is_test(file)).flat_map(|(file, uses)| violations(file, uses)).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 

@@ -71,7 +71,8 @@ impl Ledger {
     pub fn reopened(&self, newest: Seq) {
         let accepted = self.log.lock().newest_accepted;
         if newest < accepted {
-            self.trace.fail("log", format_args!("{accepted} was acknowledged, and after a crash the log ends at {newest}"));
+            self.trace
+                .fail("log", format_args!("{accepted} was acknowledged, and after a crash the log ends at {newest}"));
         }
     }
 
@@ -192,7 +193,9 @@ impl View {
             self.fail(format_args!("got {seq} after {before}"));
         }
         let in_time = |a: &Asked| {
-            let newest = || Pattern::of_valid(STATE).matches(channel) && self.ledger.newest_of(channel, a.may_after) == Some(seq);
+            let newest = || {
+                Pattern::of_valid(STATE).matches(channel) && self.ledger.newest_of(channel, a.may_after) == Some(seq)
+            };
             seq <= a.until && (seq > a.may_after || newest())
         };
         if !seen.asked.iter().any(|a| a.matches(channel) && in_time(a)) {

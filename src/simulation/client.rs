@@ -14,8 +14,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// Channels that clients ask for. Those who replay ask for single ones that no other of theirs covers.
-const PATTERNS: [&str; 9] =
-    ["/a/1", "/a/2", "/a/*", "/few/1", "/few/2", "/lazy/1", "/state/*", "/b/**", "/few/**"];
+const PATTERNS: [&str; 9] = ["/a/1", "/a/2", "/a/*", "/few/1", "/few/2", "/lazy/1", "/state/*", "/b/**", "/few/**"];
 const SINGLE: [&str; 5] = ["/a/1", "/a/2", "/few/1", "/few/2", "/b/x"];
 /// Connects in a row that bring nothing before a client believes that there is nothing more.
 const ENOUGH: u32 = 2;

@@ -31,7 +31,7 @@ const SEEDS: u64 = 300;
 /// Events shown of a run that failed.
 const SHOWN: usize = 60;
 /// Seeds within which a broken broker must be found out.
-const FEW: u64 = 20;
+const FEW: u64 = 60;
 
 const SOUND: Setup = Setup { mutation: None, opener: memory, loud: false };
 

@@ -4,7 +4,11 @@
 //! Requests go into the endpoint as bytes and answers come back as bytes; the bytes of answers are counted as the server
 //! does it, so that an answer that was cut is put back by the broker itself.
 
-use super::{chance::Chance, check::View, world::{Server, World}};
+use super::{
+    chance::Chance,
+    check::View,
+    world::{Server, World},
+};
 use crate::{
     bayeux::Seq,
     transport::{Connection, body::AnswerBody, endpoint},

@@ -89,7 +89,7 @@ impl Client {
         until: Instant,
         view: &Arc<View>,
     ) -> Over {
-            loop {
+        loop {
             let chunk = tokio::select! {
                 biased;
                 () = server.gone() => return Over::Broken,

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     bayeux::{ConnectionType, Seq},
-    broker::{Broker, BrokerSettings, ChannelSettings, Channels, Extension, Plugins, outside::scripted, settings::OnGap},
+    broker::{
+        Broker, BrokerSettings, ChannelSettings, Channels, Extension, Plugins, outside::scripted, settings::OnGap,
+    },
     engine::{Engine, EngineSettings, MemoryEngine, Retain, settings::MemorySettings},
     extension::{Ack, Replay},
     transport::{OriginPolicy, Transport, TransportSettings},
