@@ -34,7 +34,7 @@ pub use caller::Caller;
 pub use channels::Channels;
 pub use delivery::Delivery;
 pub use direct::{Accepted, Item, Refusal};
-pub use extension::Extension;
+pub use extension::{Additions, Clock, Extension};
 pub use hold::Answered;
 pub use inspect::{History, Seen};
 pub use metrics::Metrics;
@@ -369,6 +369,7 @@ impl Broker {
             End::Expired => EndCause::Expired,
             End::Kicked => EndCause::Kicked,
             End::Gap => EndCause::Gap,
+            End::Inactive => EndCause::Inactive,
             End::ShuttingDown | End::LaneLost => return,
         };
         self.metrics().sessions_ended.get_or_create(&EndLabel { cause }).inc();
