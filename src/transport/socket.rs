@@ -335,10 +335,15 @@ impl Socket {
             let goes_along = count == rest.len() && !replies.is_empty() && !self.bare;
             let bytes = if goes_along { frames::together(&rest, replies) } else { bytes };
             if let Err(over) = self.send(bytes).await {
+<<<<<<< HEAD
+                self.transport.exchange().broker.restore(&session, Delivery::rest(rest));
+                return Err(over);
+=======
                 return Err((over, rest));
             }
             if goes_along {
                 return Ok(());
+>>>>>>> main
             }
             rest.drain(..count);
         }
