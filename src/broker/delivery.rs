@@ -44,6 +44,11 @@ impl Delivery {
         Self { publications, ..Self::default() }
     }
 
+    /// Nothing but how far the client stands.
+    pub fn told(position: Option<Seq>) -> Self {
+        Self { position, ..Self::default() }
+    }
+
     /// Whether there is anything to write.
     pub fn is_empty(&self) -> bool {
         self.publications.is_empty()
@@ -124,26 +129,18 @@ impl Broker {
                     return self.take_replay(session, publications).await;
                 }
                 Next::Queued(publications) => publications,
-<<<<<<< HEAD
-                Next::FromLog { after, to } => match self.read_for(session, epoch, after, to, &mut gap).await {
-                    Some((publications, through)) => {
-                        reached = through.or(reached);
-                        if publications.is_empty() {
-                            continue;
-                        }
-                        publications
-                    }
-                    None => Vec::new(),
-                },
-=======
                 Next::FromLog { after, to } => {
                     match self.read_for(session, epoch, (after, to), max_bytes, &mut gap).await {
-                        Some(publications) if publications.is_empty() => continue,
-                        Some(publications) => publications,
+                        Some((publications, through)) => {
+                            reached = through.or(reached);
+                            if publications.is_empty() {
+                                continue;
+                            }
+                            publications
+                        }
                         None => Vec::new(),
                     }
                 }
->>>>>>> main
             };
             if publications.first().is_some_and(|p| is_entry(p)) {
                 return self.take_replay(session, publications).await;

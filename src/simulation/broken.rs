@@ -2,9 +2,10 @@
 
 use crate::{
     bayeux::{Message, Reply, Seq},
-    broker::{Extension, session::State},
+    broker::{End, Extension, session::State},
     extension::Ack,
 };
+use tokio::time::Instant;
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,8 @@ impl Extension for BrokenAck {
         Ack.opened(message, session, reply);
     }
 
-    fn connecting(&self, message: &Message<'_>, session: &mut State) {
-        let Some(before) = session.acked() else { return };
+    fn connecting(&self, message: &Message<'_>, session: &mut State, _now: Instant) -> Option<End> {
+        let before = session.acked()?;
         let position: Option<Seq> = message.ext_member("ack").and_then(|number| number.get().parse().ok());
         let handed = session.handed();
         match self.0 {
@@ -49,6 +50,7 @@ impl Extension for BrokenAck {
             }
             _ => session.acknowledge(position),
         }
+        None
     }
 
     fn answering(&self, session: &State, position: Option<Seq>, reply: &mut Reply) {

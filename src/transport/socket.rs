@@ -315,13 +315,12 @@ impl Socket {
         let (position, gap) = (delivery.position, delivery.gap);
         let session = Arc::clone(stream.session());
         if let Err((over, rest)) = self.send_together(delivery.publications, &[]).await {
-            let delivery = Delivery { publications: rest, ..Delivery::default() };
-            self.transport.exchange().broker.restore(&session, delivery);
+            self.transport.exchange().broker.restore(&session, Delivery::rest(rest));
             return Err(over);
         }
         // The client is told with its connect: at once.
         if let Some((plan, _)) = self.held.take_if(|_| gap.is_some()) {
-            self.answer_held(plan, Delivery { position, ..Delivery::default() }).await?;
+            self.answer_held(plan, Delivery::told(position)).await?;
         }
         Ok(())
     }
@@ -335,15 +334,10 @@ impl Socket {
             let goes_along = count == rest.len() && !replies.is_empty() && !self.bare;
             let bytes = if goes_along { frames::together(&rest, replies) } else { bytes };
             if let Err(over) = self.send(bytes).await {
-<<<<<<< HEAD
-                self.transport.exchange().broker.restore(&session, Delivery::rest(rest));
-                return Err(over);
-=======
                 return Err((over, rest));
             }
             if goes_along {
                 return Ok(());
->>>>>>> main
             }
             rest.drain(..count);
         }
