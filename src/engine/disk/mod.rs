@@ -78,53 +78,29 @@ impl DiskEngine {
         let lock = open::lock(&settings.path)?;
         let (cache, waiting) = (settings.record_cache_bytes, settings.max_waiting);
         let (records, records_thread, stored) = Records::open(&settings.path, cache, waiting, files)?;
-        let begin = now_us.max(1) - 1;
-        let opening = Opening {
-            folder: &settings.path,
-            files,
-            retention: &retention,
-            check_bytes: settings.check_bytes as u64,
-            begin,
-            now_ms: now_us / 1000,
-            stored,
-        };
-        let Found { mut chains, keys, newest_messages, mut newest } = opening.open(keys)?;
-        if settings.durability == Durability::Os && begin > newest {
-            // A power failure may have taken messages that were told already: their positions are not given again.
-            newest = begin;
-            for chain in &mut chains {
-                chain.mark(newest).map_err(|error| OpenError::file(&settings.path, error))?;
+        let log = open_log(files, settings, &retention, keys, now_us, stored).and_then(|found| {
+            let started = start_writer(settings, retention, found, now_us, &records);
+            started.map_err(|error| OpenError::file(&settings.path, error))
+        });
+        match log {
+            Ok(log) => Ok(Self {
+                tail: log.tail,
+                jobs: Some(log.jobs),
+                records: Some(records),
+                reads: Arc::new(Semaphore::new(settings.max_reads)),
+                waiting_bytes: log.waiting_bytes,
+                max_waiting_bytes: settings.max_waiting_bytes,
+                // In the order in which they end.
+                threads: vec![log.thread, records_thread],
+                _lock: lock,
+            }),
+            Err(error) => {
+                // The store must be closed before the folder is free again.
+                drop(records);
+                let _ = records_thread.join();
+                Err(error)
             }
         }
-        let classes = chains.iter_mut().map(|chain| class(chain, now_us / 1000)).collect();
-        let cache = CacheBounds { messages: settings.cache_messages, bytes: settings.cache_bytes };
-        let tail = Arc::new(Tail::new(Arc::new(retention), classes, newest, cache, newest_messages));
-        let (jobs, waiting) = mpsc::channel(settings.max_waiting);
-        let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let writer = Writer {
-            chains,
-            keys,
-            next: newest + 1,
-            tail: Arc::clone(&tail),
-            records: records.clone(),
-            waiting_bytes: Arc::clone(&waiting_bytes),
-            bounds: GroupBounds { messages: settings.max_group, bytes: settings.max_group_bytes },
-            sync: settings.durability == Durability::Sync,
-            failing: false,
-        };
-        let thread = thread::Builder::new().name("log".into()).spawn(move || writer.run(waiting));
-        let thread = thread.map_err(|error| OpenError::file(&settings.path, error))?;
-        Ok(Self {
-            tail,
-            jobs: Some(jobs),
-            records: Some(records),
-            reads: Arc::new(Semaphore::new(settings.max_reads)),
-            waiting_bytes,
-            max_waiting_bytes: settings.max_waiting_bytes,
-            // In the order in which they end.
-            threads: vec![thread, records_thread],
-            _lock: lock,
-        })
     }
 
     /// Answers from memory, or from files on a thread that may wait.
@@ -172,6 +148,64 @@ impl DiskEngine {
             }
         }
     }
+}
+
+fn open_log(
+    files: &Files,
+    settings: &DiskSettings,
+    retention: &Retention,
+    keys: Keys,
+    now_us: u64,
+    stored: Vec<Publication>,
+) -> Result<Found, OpenError> {
+    let begin = now_us.max(1) - 1;
+    let (folder, check_bytes) = (&settings.path, settings.check_bytes as u64);
+    let opening = Opening { folder, files, retention, check_bytes, begin, now_ms: now_us / 1000, stored };
+    let mut found = opening.open(keys)?;
+    if settings.durability == Durability::Os && begin > found.newest {
+        // A power failure may have taken messages that were told already: their positions are not given again.
+        found.newest = begin;
+        for chain in &mut found.chains {
+            chain.mark(begin).map_err(|error| OpenError::file(folder, error))?;
+        }
+    }
+    Ok(found)
+}
+
+/// The log's thread and the ways to it.
+struct Log {
+    tail: Arc<Tail>,
+    jobs: mpsc::Sender<Job>,
+    waiting_bytes: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+fn start_writer(
+    settings: &DiskSettings,
+    retention: Retention,
+    found: Found,
+    now_us: u64,
+    records: &Records,
+) -> std::io::Result<Log> {
+    let Found { mut chains, keys, newest_messages, newest } = found;
+    let classes = chains.iter_mut().map(|chain| class(chain, now_us / 1000)).collect();
+    let cache = CacheBounds { messages: settings.cache_messages, bytes: settings.cache_bytes };
+    let tail = Arc::new(Tail::new(Arc::new(retention), classes, newest, cache, newest_messages));
+    let (jobs, waiting) = mpsc::channel(settings.max_waiting);
+    let waiting_bytes = Arc::new(AtomicUsize::new(0));
+    let writer = Writer {
+        chains,
+        keys,
+        next: newest + 1,
+        tail: Arc::clone(&tail),
+        records: records.clone(),
+        waiting_bytes: Arc::clone(&waiting_bytes),
+        bounds: GroupBounds { messages: settings.max_group, bytes: settings.max_group_bytes },
+        sync: settings.durability == Durability::Sync,
+        failing: false,
+    };
+    let thread = thread::Builder::new().name("log".into()).spawn(move || writer.run(waiting))?;
+    Ok(Log { tail, jobs, waiting_bytes, thread })
 }
 
 fn class(chain: &mut Chain, now_ms: u64) -> Class {

@@ -194,6 +194,8 @@ async fn old_files_go_and_a_missing_or_damaged_one_is_noticed() {
 async fn damage_in_what_is_not_checked_at_start_is_told_to_who_reads_it() {
     let folder = Folder::new();
     let (bounds, text) = small();
+    // So late by the clock that no message counts as new, and none as too old.
+    let bounds = Bounds { max_age: Duration::MAX, ..bounds };
     let settings = DiskSettings { check_bytes: 0, cache_messages: 1, ..settings(&folder.0) };
     let open = || DiskEngine::open(&settings, Retention::uniform(bounds), keys(), u64::MAX >> 12);
     let engine = open().unwrap();
@@ -360,7 +362,8 @@ async fn other_classes_divide_the_log_anew() {
 
     let engine = open(Vec::new());
     let batch = engine.read(start, 99).await.unwrap();
-    assert_eq!(batch.lost, [crate::engine::Lost { class: 0, first: start + 1, last: places[11] }]);
+    assert!(batch.lost.is_empty(), "the bounds are wider now, and the files were still there");
+    assert_eq!(batch.publications.iter().map(|p| p.seq).collect::<Vec<_>>(), places);
     assert!(engine.append(vec![draft("/a", 1)]).await.unwrap()[0].seq > places[14]);
     assert!(!folder.0.join("log.old").exists() && !folder.0.join("log.new").exists());
 }
