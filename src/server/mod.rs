@@ -73,11 +73,8 @@ pub async fn run(
     let address = listener.local_addr()?;
     let offered = transport::offered(&settings.transport);
     let backend = Backend::new(settings.calls.clone()).map_err(Error::other)?;
-    let channels = Channels::new(
-        settings.channels.clone(),
-        settings.engine.bounds(),
-        settings.engine.max_retained_channels,
-    );
+    let channels =
+        Channels::new(settings.channels.clone(), settings.engine.bounds(), settings.engine.max_retained_channels);
     let engine = engine(&settings, &channels).await?;
     let plugins = Plugins {
         extensions: extension::all(settings.transport.profile == Profile::Salesforce),

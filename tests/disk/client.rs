@@ -101,7 +101,9 @@ pub(crate) async fn publish_until(
         let data: Vec<Value> = numbers.iter().map(|n| json!([publisher, n])).collect();
         published.sent += batch;
         match publish(&http, address, &channel, &data).await {
-            Some(done) => published.acknowledged.extend(numbers.iter().zip(done).filter(|(_, ok)| *ok).map(|(n, _)| *n)),
+            Some(done) => {
+                published.acknowledged.extend(numbers.iter().zip(done).filter(|(_, ok)| *ok).map(|(n, _)| *n))
+            }
             None => tokio::time::sleep(AGAIN).await,
         }
     }

@@ -49,7 +49,11 @@ async fn damage_is_refused_and_named() {
     fs::write(&file, &bytes).unwrap();
     let refused = Process::refused(&folder).await;
     assert_ne!(refused.code, 0);
-    assert!(refused.text.contains(&file.display().to_string()) && refused.text.contains("damaged at byte "), "{}", refused.text);
+    assert!(
+        refused.text.contains(&file.display().to_string()) && refused.text.contains("damaged at byte "),
+        "{}",
+        refused.text
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

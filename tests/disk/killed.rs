@@ -19,7 +19,10 @@ const KILLING: Duration = Duration::from_secs(20);
 fn check(received: &[Value], publisher: u64, published: &Published) {
     let own = received.iter().filter(|data| data[0] == publisher);
     let numbers: Vec<u64> = own.map(|data| data[1].as_u64().unwrap()).collect();
-    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "publisher {publisher}: twice or out of order: {numbers:?}");
+    assert!(
+        numbers.windows(2).all(|pair| pair[0] < pair[1]),
+        "publisher {publisher}: twice or out of order: {numbers:?}"
+    );
     assert!(numbers.iter().all(|n| *n < published.sent));
     let missing: Vec<_> = published.acknowledged.iter().filter(|n| numbers.binary_search(n).is_err()).collect();
     assert!(missing.is_empty(), "publisher {publisher}: acknowledged and lost: {missing:?}");

@@ -131,7 +131,10 @@ impl DiskEngine {
     }
 
     /// Hands drafts to the writer, now, so that the order of the calls is the order of the log.
-    fn hand_over(&self, drafts: Vec<Draft>) -> Result<oneshot::Receiver<Result<Vec<Placed>, EngineError>>, EngineError> {
+    fn hand_over(
+        &self,
+        drafts: Vec<Draft>,
+    ) -> Result<oneshot::Receiver<Result<Vec<Placed>, EngineError>>, EngineError> {
         let full = || EngineError::Unavailable("too many publishes wait to be written".into());
         let bytes = drafts.iter().map(|draft| draft.framed().len()).sum();
         let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::engine::{
-    Bounds, Retain,
-    retention,
+    Bounds, Retain, retention,
     suite::{self, WIDE, draft},
 };
 use std::{
