@@ -4,6 +4,8 @@
 # bounded, and only brokers started here are ended.
 #
 #   scripts/bench-disk.sh [publish|restart]…      both when none is named
+#
+# BENCH_FOLDER names another disk. The load generator shares the machine's cores with the broker.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/broker.sh
@@ -20,12 +22,12 @@ case $target in /*) ;; *) target=$PWD/$target ;; esac
 binary=${BAYEUXD_BIN:-$target/release/bayeuxd}
 [ -x "$binary" ] || cargo build --release --quiet
 command -v wrk >/dev/null || { echo "bench-disk: wrk is needed (apt-get install wrk)" >&2; exit 1; }
-folder=$(mktemp -d "$target/bench-disk.XXXXXX")
+folder=$(mktemp -d "${BENCH_FOLDER:-$target}/bench-disk.XXXXXX")
 trap 'stop_broker; rm -rf "$folder"' EXIT
 
 # What one write and fdatasync of 16 KiB cost in this folder, at the end of a growing file.
 sync_cost() {
-  python3 - "$folder/sync" <<'PY'
+  python3 - "$folder/cost" <<'PY'
 import os, sys, time
 file = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
 costs = []
@@ -114,8 +116,8 @@ PY
     local begin
     begin=$(date +%s%N)
     start_broker "$binary" "${options[@]}"
-    python3 - "$broker_url" "$folder/session" "$begin" "$cache" <<'PY'
-import http.client, json, sys, time, urllib.parse
+    python3 - "$broker_url" "$folder/session" "$begin" "$cache" "$broker_pid" <<'PY'
+import http.client, json, os, sys, time, urllib.parse
 url, session = urllib.parse.urlparse(sys.argv[1]), open(sys.argv[2]).read()
 connection = http.client.HTTPConnection(url.hostname, url.port)
 connect = [{"channel": "/meta/connect", "clientId": session, "connectionType": "long-polling", "advice": {"timeout": 0},
@@ -124,7 +126,9 @@ connection.request("POST", url.path, json.dumps(connect), {"Content-Type": "appl
 reply = json.loads(connection.getresponse().read())[-1]
 assert reply["successful"], reply
 took = (time.time_ns() - int(sys.argv[3])) / 1e9
-print("%s cache: a session of before is served %.2f s after the start" % (sys.argv[4], took))
+used = open("/proc/%s/stat" % sys.argv[5]).read().rsplit(") ")[1].split()
+cpu = (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
+print("%s cache: a session of before is served %.2f s after the start, for %.2f s of CPU" % (sys.argv[4], took, cpu))
 PY
     kill -KILL "$broker_pid"
     wait "$broker_pid" 2>/dev/null || true
