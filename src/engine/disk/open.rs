@@ -169,6 +169,7 @@ impl Opening<'_> {
             chains.push(Chain::open(folder, bounds, self.begin, self.files, checking, &mut each)?);
             learned.end_of_chain();
         }
+        self.sync_folders(log).map_err(|error| OpenError::file(log, error))?;
         let newest = chains.iter().map(Chain::last).max().unwrap_or(self.begin);
         learned.all_keys.sort_unstable_by_key(|(seq, ..)| *seq);
         learned.all_keys.into_iter().for_each(|(seq, key, time_ms)| keys.insert(key, seq, time_ms));
@@ -179,6 +180,16 @@ impl Opening<'_> {
         let mut newest_messages = Newest::new(self.retention.max_last);
         last.iter().for_each(|publication| newest_messages.push(publication));
         Ok(Found { chains, keys, newest_messages, newest })
+    }
+
+    /// Folders that were just made must survive a power failure with what is in them.
+    fn sync_folders(&self, log: &Path) -> io::Result<()> {
+        sync_folder(log)?;
+        sync_folder(self.folder)?;
+        match self.folder.canonicalize()?.parent() {
+            Some(parent) => sync_folder(parent),
+            None => Ok(()),
+        }
     }
 
     fn keeps_last(&self, publication: &Publication) -> bool {

@@ -190,6 +190,32 @@ async fn old_files_go_and_a_missing_or_damaged_one_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_two_files_is_gone_on_from() {
+    let folder = Folder::new();
+    let (bounds, text) = small();
+    let open = || DiskEngine::open(&settings(&folder.0), Retention::uniform(bounds), keys(), 1000).unwrap();
+    let engine = open();
+    let start = engine.newest();
+    let mut sealed = Vec::new();
+    while folder.log(0).len() < 2 {
+        sealed = data(&engine).await;
+        engine.append(vec![large("/a", &text)]).await.unwrap();
+    }
+    drop(engine);
+    // As if the second file had not been made yet: the message in it was never written.
+    let newest = folder.log(0).remove(1);
+    fs::remove_file(&newest).unwrap();
+    fs::write(newest.with_extension("new"), b"half of a head").unwrap();
+    for added in 1..3 {
+        let engine = open();
+        engine.append(vec![draft("/a", 7)]).await.unwrap();
+        assert_eq!(data(&engine).await.len(), sealed.len() + added);
+        assert!(engine.read(start, 1000).await.unwrap().lost.is_empty());
+        assert_eq!(folder.log(0).len(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damage_in_what_is_not_checked_at_start_is_told_to_who_reads_it() {
     let folder = Folder::new();
     let (bounds, text) = small();
