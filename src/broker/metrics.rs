@@ -53,6 +53,8 @@ pub enum EndCause {
     Expired,
     /// It fell behind what the log keeps.
     Gap,
+    /// What it was made with expired or was revoked.
+    Unauthorised,
 }
 
 /// Label of [`Metrics::dropped`].

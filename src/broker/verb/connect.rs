@@ -3,7 +3,7 @@
 
 use crate::{
     bayeux::{Advice, ConnectionType, Message, ProtocolError, Reconnect, Reply, Seq},
-    broker::{Broker, Caller, End, Place, Session, session::State},
+    broker::{Broker, Caller, End, IDENTITY_OVER, Place, Session, session::State},
 };
 use std::{sync::Arc, task::Waker, time::Duration};
 use tokio::time::Instant;
@@ -57,6 +57,10 @@ impl Plan {
             End::Expired | End::Gap => {
                 self.push_gap();
                 let error = ProtocolError::SessionUnknown(broker.settings().unknown_session_error.clone().into());
+                self.reply.failed(error).advise(self.advice.with(Reconnect::Handshake))
+            }
+            End::Unauthorised => {
+                let error = ProtocolError::NotAuthenticated(IDENTITY_OVER.into());
                 self.reply.failed(error).advise(self.advice.with(Reconnect::Handshake))
             }
             End::ShuttingDown | End::LaneLost => self.answer(broker, None),
