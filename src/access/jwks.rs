@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -87,7 +88,8 @@ pub fn check_url(url: &str, hosts: &[String]) -> Result<(), String> {
         return Err("must hold no credentials".into());
     }
     let host = authority.host();
-    let is_loopback = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let is_loopback = host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
     match parsed.scheme_str() {
         Some("https") => {}
         Some("http") if is_loopback => {}
