@@ -16,6 +16,8 @@ pub mod revocation;
 pub mod rule;
 pub mod settings;
 pub mod source;
+#[cfg(test)]
+mod tests;
 
 pub use jwks::Fetch;
 pub use policy::Access;

@@ -123,7 +123,7 @@ fn naive<'a>(set: &'a RuleSet, action: Action, asked: &Asked<'_>, subject: &Subj
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn the_index_never_answers_differently_than_the_list(
@@ -139,7 +139,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn relations_are_what_enumeration_finds(rule in rule_channel(), asked in asked()) {
