@@ -12,6 +12,9 @@ use std::{path::PathBuf, time::Duration};
 /// Reports a value that cannot work: its key within the section, and what is wrong.
 type Problem<'a> = &'a mut dyn FnMut(&str, String);
 
+/// Claims by their name.
+pub type Claims = Map<String, Value>;
+
 /// `[access]`: what keys, tokens and rules have in common.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -162,7 +165,7 @@ pub struct RuleSettings {
     pub who: Vec<String>,
     /// What claims must be, all of them, like `{ team = "red" }`; a list is any of its values.
     #[serde(skip_serializing_if = "Map::is_empty")]
-    pub when: Map<String, Value>,
+    pub when: Claims,
 }
 
 /// `[[rule_test]]`: what a rule must come to; a configuration in which one fails is refused.
@@ -171,7 +174,7 @@ pub struct RuleSettings {
 pub struct RuleTestSettings {
     /// The claims of whoever asks, like `{ sub = "ann" }`; without it and without `key`, nobody in particular.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub who: Map<String, Value>,
+    pub who: Claims,
     /// The name of the API key that is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
