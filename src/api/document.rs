@@ -4,7 +4,7 @@
 
 use super::{
     answer::{self, Outcome},
-    channels, error, explain, names, publish, schema, sessions, status,
+    channels, error, explain, names, publish, revoke, schema, sessions, status,
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -28,7 +28,7 @@ use utoipa::{
         publish::publish, sessions::deliver, sessions::deliver_to_user,
         sessions::list, sessions::show, sessions::end, sessions::unsubscribe,
         channels::list, channels::subscribers, channels::history,
-        explain::explain, openapi, status::metrics, status::health, status::ready,
+        explain::explain, revoke::revoke, openapi, status::metrics, status::health, status::ready,
     ),
     components(schemas(error::Failure, schema::PublishBody, schema::Published, names::ChannelName,
         names::ChannelPattern, names::ChannelInPath, names::SessionId)),

@@ -12,6 +12,7 @@ pub mod names;
 pub mod origin;
 pub mod publish;
 pub mod request;
+pub mod revoke;
 pub mod route;
 pub mod schema;
 pub mod sessions;
@@ -117,6 +118,7 @@ impl Api {
             Call::Subscribers(channel) => channels::subscribers(self, asking, parts, &channel).await,
             Call::History(channel) => channels::history(self, asking, parts, &channel).await,
             Call::Explain => explain::explain(self, asking, body).await,
+            Call::Revoke => revoke::revoke(self, asking, body).await,
             Call::Metrics => status::metrics(self, asking).await,
             Call::Document => document::openapi(),
             Call::Health => status::health(),

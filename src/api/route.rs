@@ -40,6 +40,8 @@ pub enum Call {
     History(String),
     /// `POST explain`.
     Explain,
+    /// `POST revoke`.
+    Revoke,
     /// `GET openapi.json`.
     Document,
     /// `GET /metrics`.
@@ -65,6 +67,7 @@ impl Call {
             Self::Subscribers(_) => "subscribers",
             Self::History(_) => "history",
             Self::Explain => "explain",
+            Self::Revoke => "revoke",
             Self::Document => "document",
             Self::Metrics => "metrics",
             Self::Health => "health",
@@ -100,6 +103,7 @@ pub fn call(method: &Method, path: &str) -> Result<Call, ApiError> {
     match segments.as_slice() {
         ["openapi.json"] => one(method, Method::GET, GET, Call::Document),
         ["explain"] => one(method, Method::POST, "POST", Call::Explain),
+        ["revoke"] => one(method, Method::POST, "POST", Call::Revoke),
         ["sessions"] => one(method, Method::GET, GET, Call::ListSessions),
         ["sessions", id] if *method == Method::DELETE => Ok(Call::EndSession(decoded(id)?)),
         ["sessions", id] => one(method, Method::GET, "GET, HEAD, DELETE", Call::ShowSession(decoded(id)?)),

@@ -225,6 +225,7 @@ fn cause(end: End) -> &'static str {
         End::Expired => "expired",
         End::Gap => "gap",
         End::Inactive => "inactive",
+        End::Unauthorised => "unauthorised",
         End::ShuttingDown => "shutting_down",
         End::LaneLost => "lane_lost",
     }

@@ -12,7 +12,7 @@ use super::{
     target::{Failure, Target},
 };
 use crate::{
-    broker::{Asking, Credentials, Denial, Explanation, Identity, Policy},
+    broker::{Asking, Credentials, Denial, Explanation, Identity, Policy, Revocation},
     engine::Answer,
 };
 use serde::{Deserialize, Deserializer};
@@ -159,6 +159,27 @@ impl Policy for Hooks {
         self.inner.may_administer(asking, channel)
     }
 
+    fn is_over(&self, who: &Identity, now_ms: u64) -> bool {
+        self.inner.is_over(who, now_ms)
+    }
+
+    fn is_refresh(&self, channel: &str) -> bool {
+        self.inner.is_refresh(channel)
+    }
+
+    fn refresh(
+        self: Arc<Self>,
+        asking: &Asking,
+        held: Vec<Arc<str>>,
+        data: &RawValue,
+    ) -> Answer<Result<Arc<Identity>, Denial>> {
+        Arc::clone(&self.inner).refresh(asking, held, data)
+    }
+
+    fn revoke(&self, what: Revocation, lasting: Option<Duration>, now_ms: u64) -> Result<(), Denial> {
+        self.inner.revoke(what, lasting, now_ms)
+    }
+
     fn explain(&self, who: &Identity, action: &str, channel: Option<&str>) -> Explanation {
         self.inner.explain(who, action, channel)
     }
@@ -266,6 +287,27 @@ mod tests {
             Answer::Now(Err(Denial::Denied("administer".into())))
         }
 
+        fn is_over(&self, _: &Identity, now_ms: u64) -> bool {
+            now_ms == 7
+        }
+
+        fn is_refresh(&self, channel: &str) -> bool {
+            channel == "/service/marked"
+        }
+
+        fn refresh(
+            self: Arc<Self>,
+            _: &Asking,
+            held: Vec<Arc<str>>,
+            _: &RawValue,
+        ) -> Answer<Result<Arc<Identity>, Denial>> {
+            Answer::Now(Err(Denial::Denied(held.concat())))
+        }
+
+        fn revoke(&self, _: Revocation, _: Option<Duration>, _: u64) -> Result<(), Denial> {
+            Ok(())
+        }
+
         fn explain(&self, _: &Identity, _: &str, _: Option<&str>) -> Explanation {
             Explanation { allowed: true, rule: None, reason: "marked".into() }
         }
@@ -284,5 +326,10 @@ mod tests {
         assert_eq!(hooks.may_publish(&asking, "/a", RawValue::NULL).await.err(), denied("publish"));
         assert_eq!(hooks.may_administer(&asking, None).await.err(), denied("administer"));
         assert_eq!(hooks.explain(&asking.who, "publish", None).reason, "marked");
+        assert!(hooks.is_over(&asking.who, 7) && !hooks.is_over(&asking.who, 8));
+        assert!(hooks.is_refresh("/service/marked") && !hooks.is_refresh("/service/other"));
+        assert_eq!(hooks.revoke(Revocation::User("ann".into()), None, 0), Ok(()));
+        let refreshed = Arc::new(hooks).refresh(&asking, vec!["held".into()], RawValue::NULL).await;
+        assert_eq!(refreshed.err(), denied("held"));
     }
 }

@@ -7,6 +7,7 @@
 pub mod breaker;
 pub mod event;
 pub mod feed;
+pub mod fetch;
 pub mod gate;
 pub mod hook;
 pub mod metrics;

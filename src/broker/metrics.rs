@@ -55,6 +55,8 @@ pub enum EndCause {
     Gap,
     /// The client connected but did nothing.
     Inactive,
+    /// What it was made with expired or was revoked.
+    Unauthorised,
 }
 
 /// Label of [`Metrics::dropped`].

@@ -40,7 +40,7 @@ pub use inspect::{History, Seen};
 pub use metrics::Metrics;
 pub use observer::{Happening, Observer};
 pub(crate) use outside::wall_clock_ms;
-pub use policy::{Asking, Credentials, Denial, Explanation, Identity, Policy};
+pub use policy::{Asking, Credentials, Denial, Explanation, Identity, Policy, Revocation};
 pub use replay::Begin;
 pub use service::{Call, Services};
 pub use session::Place;
@@ -62,6 +62,8 @@ use throttle::Throttle;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
+/// What a client is told whose token has expired or was revoked.
+pub(crate) const IDENTITY_OVER: &str = "the token has expired or was revoked";
 /// Publications a lane may be behind before publishers wait for it.
 const MAX_LANE_LAG: u64 = 10_000;
 
@@ -219,21 +221,25 @@ impl Broker {
         if self.settings().require_cookie && session.browser != caller.browser {
             return Err(unknown());
         }
-        // Whoever shows credentials must be the one the session was made for.
-        if caller.credentials.is_some() {
-            let who = self.policy().identify(caller.credentials.as_ref(), None).await;
-            let own = session.lock().identity.clone();
-            match who {
-                Ok(who) if who.is_anonymous() || who.is_same_as(&own) => {}
-                _ => return Err(unknown()),
-            }
+        if self.end_if_over(&session, wall_clock_ms()).await {
+            return Err(ProtocolError::NotAuthenticated(IDENTITY_OVER.into()));
+        }
+        // Whoever proves to be somebody must be the one the session was made for. What proves nothing, like the token
+        // that opened a socket long ago and was renewed since, is no more than the client id alone.
+        if caller.credentials.is_some()
+            && let Ok(who) = self.policy().identify(caller.credentials.as_ref(), None).await
+            && !who.is_anonymous()
+            && !who.is_same_as(&session.identity())
+        {
+            return Err(unknown());
         }
         Ok(session)
     }
 
-    /// The refusal of a message whose session is unknown; meta replies say how to get a new one.
+    /// The refusal of a message whose session is unknown or over; meta replies say how to get a new one.
     pub(crate) fn refuse_unknown(&self, message: &Message<'_>, error: ProtocolError) -> Reply {
-        let advise = matches!(error, ProtocolError::SessionUnknown(_)) && message.channel.starts_with("/meta/");
+        let is_gone = matches!(error, ProtocolError::SessionUnknown(_) | ProtocolError::NotAuthenticated(_));
+        let advise = is_gone && message.channel.starts_with("/meta/");
         let mut reply = Reply::refuse(message, error);
         if advise {
             reply.advice = Some(self.advice().with(crate::bayeux::Reconnect::Handshake).after(Duration::ZERO));
@@ -258,8 +264,8 @@ impl Broker {
         &self.0.plugins.channels
     }
 
-    pub(crate) fn policy(&self) -> &dyn Policy {
-        &*self.0.plugins.policy
+    pub(crate) fn policy(&self) -> &Arc<dyn Policy> {
+        &self.0.plugins.policy
     }
 
     pub(crate) fn services(&self) -> &dyn Services {
@@ -370,6 +376,7 @@ impl Broker {
             End::Kicked => EndCause::Kicked,
             End::Gap => EndCause::Gap,
             End::Inactive => EndCause::Inactive,
+            End::Unauthorised => EndCause::Unauthorised,
             End::ShuttingDown | End::LaneLost => return,
         };
         self.metrics().sessions_ended.get_or_create(&EndLabel { cause }).inc();

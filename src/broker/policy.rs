@@ -127,11 +127,49 @@ pub trait Policy: Send + Sync + 'static {
         Answer::Now(Err(Denial::Denied("no rule allows it".into())))
     }
 
+    /// Whether what somebody has shown counts no more: it expired or was revoked. The session ends then. Asked with locks
+    /// held: must answer at once.
+    fn is_over(&self, who: &Identity, now_ms: u64) -> bool {
+        who.expires_ms.is_some_and(|at| at <= now_ms)
+    }
+
+    /// Whether publishing to this channel shows a new proof of who the session belongs to.
+    fn is_refresh(&self, _channel: &str) -> bool {
+        false
+    }
+
+    /// Who a session belongs to from now on, by what it published to such a channel; `held` is what it subscribed to.
+    fn refresh(
+        self: Arc<Self>,
+        _asking: &Asking,
+        _held: Vec<Arc<str>>,
+        _data: &RawValue,
+    ) -> Answer<Result<Arc<Identity>, Denial>> {
+        Answer::Now(Err(Denial::Denied("nothing can be refreshed".into())))
+    }
+
+    /// Makes a token, or the tokens that a user has now, count no more; for a while, as they expire by themselves.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    fn revoke(&self, _what: Revocation, _lasting: Option<Duration>, _now_ms: u64) -> Result<(), Denial> {
+        Err(Denial::Denied("nothing can be revoked".into()))
+    }
+
     /// What would be decided if this identity asked for an action (`publish`, `subscribe`, `handshake`, `service`,
     /// `api`), and why. Nothing takes effect, nothing is counted.
     fn explain(&self, _who: &Identity, _action: &str, _channel: Option<&str>) -> Explanation {
         Explanation { allowed: false, rule: None, reason: "this policy does not explain itself".into() }
     }
+}
+
+/// What counts no more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Revocation {
+    /// The token with this id (`jti`).
+    Token(Arc<str>),
+    /// What this user has shown until now.
+    User(Arc<str>),
 }
 
 /// Why something is allowed or not.

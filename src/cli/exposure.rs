@@ -8,21 +8,29 @@ use std::net::{IpAddr, SocketAddr};
 /// What to tell the operator about who may use the broker.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Exposure {
+    /// Those whom the rules let in.
+    Ruled,
     /// Every program on this machine.
     Machine,
     /// Everyone who can reach the address, as the operator asked.
     Network,
 }
 
+/// `has_rules` says that keys, tokens or rules decide who may do what.
+///
 /// # Errors
-/// When the address is not loopback and nobody said that this is meant.
-pub(super) fn check(settings: &ServerSettings) -> Result<Exposure, Failure> {
+/// When the address is not loopback, there are no rules, and nobody said that this is meant.
+pub(super) fn check(settings: &ServerSettings, has_rules: bool) -> Result<Exposure, Failure> {
+    if has_rules {
+        return Ok(Exposure::Ruled);
+    }
     match (is_loopback(settings.listen), settings.open) {
         (true, _) => Ok(Exposure::Machine),
         (false, true) => Ok(Exposure::Network),
         (false, false) => Err(Failure::Usage(format!(
             "refusing to listen on {}: everyone who can reach that address could publish and subscribe.\n  \
-             Say --open (or set server.open = true) if that is meant, or listen on 127.0.0.1:{}.",
+             Say in the configuration who may do what ([[rule]], see docs/access.md), or listen on 127.0.0.1:{},\n  \
+             or say --open (or set server.open = true) if that is meant.",
             settings.listen,
             settings.listen.port()
         ))),
@@ -42,7 +50,13 @@ mod tests {
     use super::*;
 
     fn exposure(listen: &str, open: bool) -> Result<Exposure, Failure> {
-        check(&ServerSettings { listen: listen.parse().unwrap(), open, ..ServerSettings::default() })
+        check(&ServerSettings { listen: listen.parse().unwrap(), open, ..ServerSettings::default() }, false)
+    }
+
+    #[test]
+    fn rules_let_any_address_be_listened_on() {
+        let settings = ServerSettings { listen: "0.0.0.0:1".parse().unwrap(), ..ServerSettings::default() };
+        assert_eq!(check(&settings, true).unwrap(), Exposure::Ruled);
     }
 
     #[test]

@@ -9,6 +9,10 @@ use tracing_subscriber::EnvFilter;
 /// The variable that overrides `log.level`, as in every program that uses tracing.
 const OVERRIDE: &str = "RUST_LOG";
 
+/// A crate that is never heard below `debug`, whatever is asked for: it would log the messages of clients, with the
+/// tokens in them.
+const TALKATIVE: &str = "tungstenite";
+
 /// Starts logging.
 pub(super) fn start(settings: &LogSettings) -> Result<(), Failure> {
     let filter = match std::env::var(OVERRIDE) {
@@ -32,7 +36,12 @@ pub(super) fn check(settings: &LogSettings) -> Result<EnvFilter, Failure> {
 
 fn filter(source: &str, directives: &str) -> Result<EnvFilter, Failure> {
     let wrong = |why: String| Failure::Usage(format!("{source}: \"{directives}\" is not a log level like info: {why}"));
-    EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))
+    let filter = EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))?;
+    if directives.contains(TALKATIVE) {
+        return Err(wrong(format!("{TALKATIVE} cannot be named: it would log the tokens of clients")));
+    }
+    let cap = format!("{TALKATIVE}=debug").parse();
+    Ok(filter.add_directive(cap.map_err(|error| wrong(format!("{error}")))?))
 }
 
 #[cfg(test)]
@@ -44,6 +53,8 @@ mod tests {
         for level in ["info", "warn,bayeuxd::broker=debug"] {
             assert!(check(&LogSettings { level: level.into(), ..LogSettings::default() }).is_ok(), "{level}");
         }
+        let named = check(&LogSettings { level: "info,tungstenite::protocol=trace".into(), ..LogSettings::default() });
+        assert!(named.unwrap_err().to_string().contains("tokens"));
         let failure = check(&LogSettings { level: "a=b=c".into(), ..LogSettings::default() }).unwrap_err();
         assert!(failure.to_string().starts_with("log.level: \"a=b=c\" is not a log level"), "{failure}");
     }

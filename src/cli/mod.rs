@@ -3,13 +3,16 @@
 //! Called by `main` alone. No protocol logic: `serve` starts the server room, the others use the client room.
 
 mod check_config;
+mod explain;
 mod exposure;
 mod greeting;
+mod key;
 mod logging;
 mod publish;
 mod serve;
 mod settings;
 mod subscribe;
+mod token;
 
 use clap::{Parser, Subcommand};
 use std::{
@@ -35,6 +38,9 @@ enum Command {
     Publish(publish::Publish),
     Subscribe(subscribe::Subscribe),
     CheckConfig(check_config::CheckConfig),
+    Explain(explain::Explain),
+    Key(key::Key),
+    Token(token::Token),
 }
 
 /// How a command fails.
@@ -76,6 +82,9 @@ impl Cli {
             Command::Publish(command) => command.run(),
             Command::Subscribe(command) => command.run(),
             Command::CheckConfig(command) => command.run(),
+            Command::Explain(command) => command.run(),
+            Command::Key(command) => command.run(),
+            Command::Token(command) => command.run(),
         };
         match outcome {
             Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,

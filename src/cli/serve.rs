@@ -50,9 +50,10 @@ impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = self.set.load(self.config, shorthands(self.listen, self.open))?.config;
         logging::start(&config.log)?;
-        let exposure = exposure::check(&config.server)?;
+        let has_rules = config.access().is_on();
+        let exposure = exposure::check(&config.server, has_rules)?;
         if let Some(listen) = config.api.own_address() {
-            exposure::check(&ServerSettings { listen, ..config.server.clone() })?;
+            exposure::check(&ServerSettings { listen, ..config.server.clone() }, has_rules)?;
         }
         raise_file_limit(config.broker.max_sessions);
         let runtime = runtime(config.server.threads)?;
@@ -79,6 +80,7 @@ async fn serve(config: Config, exposure: &Exposure) -> Result<(), Failure> {
     greet(&config, address, exposure);
     let settings = server::Settings {
         calls: config.calls(),
+        access: config.access(),
         server: config.server,
         broker: config.broker,
         transport: config.transport,
@@ -92,6 +94,7 @@ async fn serve(config: Config, exposure: &Exposure) -> Result<(), Failure> {
 
 fn greet(config: &Config, address: SocketAddr, exposure: &Exposure) {
     match exposure {
+        Exposure::Ruled => tracing::info!("what anybody may do is what the rules allow"),
         Exposure::Machine => tracing::info!("open for every program on this machine (loopback address)"),
         Exposure::Network => tracing::warn!("open for everyone who can reach {address} (--open)"),
     }

@@ -18,6 +18,10 @@ pub use problems::{Problem, Problems};
 pub use tree::Origin;
 
 use crate::{
+    access::{
+        self,
+        settings::{AccessSettings, JwtSettings, KeySettings, RuleSettings, RuleTestSettings},
+    },
     api::settings::ApiSettings,
     backend::settings::{BackendSettings, EventsSettings, ForwardSettings, HookSettings, Plan, ServiceSettings},
     broker::settings::{BrokerSettings, ChannelSettings},
@@ -44,6 +48,20 @@ pub struct Config {
     pub api: ApiSettings,
     /// What Bayeux extensions do for clients that use them.
     pub extension: ExtensionSettings,
+    /// What keys, tokens and rules have in common.
+    pub access: AccessSettings,
+    /// Who has an API key; one `[[key]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<KeySettings>,
+    /// Whose tokens are accepted; one `[[jwt]]` for each issuer or key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub jwt: Vec<JwtSettings>,
+    /// Who may do what: the first `[[rule]]` that matches decides, and what none matches is denied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<RuleSettings>,
+    /// What the rules must come to; one `[[rule_test]]` each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rule_test: Vec<RuleTestSettings>,
     /// What holds the log, and how much of it is kept.
     pub engine: EngineSettings,
     /// What is kept of channels, and how they are delivered; one `[[channel]]` for each pattern.
@@ -81,6 +99,18 @@ impl Config {
             channel.validate(limits, &mut |key, text| problem(format!("channel.{number}.{key}"), text));
         }
         self.calls().validate(problem);
+        self.access().validate(problem);
+    }
+
+    /// Everything about access, as the server takes it.
+    pub fn access(&self) -> access::Plan {
+        access::Plan {
+            common: self.access.clone(),
+            keys: self.key.clone(),
+            jwts: self.jwt.clone(),
+            rules: self.rule.clone(),
+            tests: self.rule_test.clone(),
+        }
     }
 
     /// Everything about calls to backends, as the server takes it.

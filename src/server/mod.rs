@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod io;
+pub mod issuers;
 pub mod pages;
 mod plain;
 pub mod process;
@@ -16,9 +17,10 @@ pub mod watch;
 pub use settings::{LogFormat, LogSettings, ServerSettings, TlsSettings};
 
 use crate::{
+    access::{self, Access},
     api::{Api, ApiSettings, route},
     backend::{self, Backend},
-    broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, policy},
+    broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, Policy, policy},
     engine::{DiskEngine, Engine, EngineKind, EngineSettings, MemoryEngine},
     extension::{self, ExtensionSettings},
     transport::{self, OriginPolicy, Profile, Transport, TransportSettings},
@@ -62,6 +64,8 @@ pub struct Settings {
     pub channels: Vec<ChannelSettings>,
     /// `[backend]` and the entries that use it.
     pub calls: backend::Plan,
+    /// `[access]`, keys, issuers and rules.
+    pub access: access::Plan,
 }
 
 /// Serves until `shutdown` completes, then answers what is held, closes what is open, and returns.
@@ -81,7 +85,7 @@ pub async fn run(
     let engine = engine(&settings, &channels).await?;
     let plugins = Plugins {
         extensions: extension::chosen(&settings.extension, settings.transport.profile == Profile::Salesforce),
-        policy: backend.policy(Arc::new(policy::Open)),
+        policy: backend.policy(policy(&settings)?),
         services: backend.services(),
         observers: backend.observers(),
         channels,
@@ -118,6 +122,15 @@ pub async fn run(
         tracing::warn!(open = tasks.len(), "connections were still open when the time to drain was over");
     }
     Ok(())
+}
+
+/// Who may do what, as far as the configuration says.
+fn policy(settings: &Settings) -> Result<Arc<dyn Policy>> {
+    if !settings.access.is_on() {
+        return Ok(Arc::new(policy::Open));
+    }
+    let issuers = issuers::fetcher(&settings.access).map_err(Error::other)?;
+    Ok(Arc::new(Access::new(&settings.access, &issuers).map_err(Error::other)?))
 }
 
 /// The broker's settings, as the mount's profile has them.
@@ -187,12 +200,10 @@ async fn engine(settings: &Settings, channels: &Channels) -> Result<Arc<dyn Engi
     }
 }
 
-/// A loopback server without a list is for the person at this machine: any page may talk to it.
+/// A loopback server without a list is for the person at this machine: any page may talk to it, unless browsers carry
+/// along by themselves what shows who they are.
 fn origins(settings: &Settings, address: SocketAddr) -> OriginPolicy {
     let listed = settings.transport.allowed_origins.clone();
-    if listed.is_empty() && address.ip().to_canonical().is_loopback() {
-        OriginPolicy::Any
-    } else {
-        OriginPolicy::Listed(listed)
-    }
+    let is_open = listed.is_empty() && !settings.access.uses_cookies();
+    if is_open && address.ip().to_canonical().is_loopback() { OriginPolicy::Any } else { OriginPolicy::Listed(listed) }
 }

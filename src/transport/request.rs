@@ -27,18 +27,30 @@ pub fn caller(
         browser: cookie(&parts.headers, settings.cookie_name.as_bytes()),
         transport,
         multiplexed: parts.version >= Version::HTTP_2,
-        credentials: credentials(&connection.transport().exchange().broker, &parts.headers),
+        // A page of any origin can have a script loaded, with the cookies of this one and without saying where it is from.
+        credentials: credentials(
+            &connection.transport().exchange().broker,
+            &parts.headers,
+            transport != ConnectionType::CallbackPolling,
+        ),
     }
 }
 
-/// The headers that the policy wants to see; nothing at all in the usual case that there are none.
-pub fn credentials(broker: &Broker, headers: &HeaderMap) -> Option<Arc<Credentials>> {
-    let found: Vec<_> = broker
-        .credential_headers()
-        .iter()
-        .filter_map(|name| Some((Arc::clone(name), headers.get(&**name)?.to_str().ok()?.to_owned())))
-        .collect();
+/// The headers that the policy wants to see; nothing at all in the usual case that there are none. Without `cookies`,
+/// what browsers send by themselves is left out.
+pub fn credentials(broker: &Broker, headers: &HeaderMap, cookies: bool) -> Option<Arc<Credentials>> {
+    let wanted = broker.credential_headers().iter().filter(|name| cookies || ***name != *"cookie");
+    let found: Vec<_> = wanted.filter_map(|name| Some((Arc::clone(name), value(headers, name)?))).collect();
     (!found.is_empty()).then(|| Arc::new(Credentials(found)))
+}
+
+/// The value of a header. HTTP/2 may send a cookie in pieces, each a header of its own.
+fn value(headers: &HeaderMap, name: &str) -> Option<String> {
+    if name == header::COOKIE {
+        let pieces: Vec<&str> = headers.get_all(name).iter().filter_map(|piece| piece.to_str().ok()).collect();
+        return (!pieces.is_empty()).then(|| pieces.join("; "));
+    }
+    headers.get(name)?.to_str().ok().map(ToOwned::to_owned)
 }
 
 /// The value of the browser cookie; the first usable one counts.

@@ -66,6 +66,8 @@ pub enum End {
     LaneLost,
     /// It fell behind what the log keeps, and the settings ask for a new handshake then.
     Gap,
+    /// What it was made with expired or was revoked.
+    Unauthorised,
     /// The client connected and connected but did nothing.
     Inactive,
 }

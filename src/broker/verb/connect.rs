@@ -3,7 +3,7 @@
 
 use crate::{
     bayeux::{Advice, ConnectionType, Message, ProtocolError, Reconnect, Reply, Seq},
-    broker::{Additions, Broker, Caller, End, Place, Session, session::State},
+    broker::{Additions, Broker, Caller, End, IDENTITY_OVER, Place, Session, session::State},
 };
 use std::{sync::Arc, task::Waker, time::Duration};
 use tokio::time::Instant;
@@ -56,6 +56,12 @@ impl Plan {
             }
             End::Expired | End::Gap => self.unknown(broker, Reconnect::Handshake),
             End::Inactive => self.unknown(broker, Reconnect::None),
+            End::Unauthorised => {
+                let error = ProtocolError::NotAuthenticated(IDENTITY_OVER.into());
+                let mut reply = self.reply.failed(error).advise(self.advice.with(Reconnect::Handshake));
+                self.additions.add_to(&mut reply);
+                reply
+            }
             End::ShuttingDown | End::LaneLost => self.answer(broker, None),
         }
     }

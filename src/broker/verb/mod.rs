@@ -6,6 +6,7 @@ pub mod connect;
 pub mod disconnect;
 pub mod handshake;
 pub mod publish;
+pub mod refresh;
 pub mod subscribe;
 pub mod unsubscribe;
 

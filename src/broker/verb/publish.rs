@@ -61,6 +61,11 @@ impl Broker {
     }
 
     async fn judge(&self, caller: &Caller, message: &Message<'_>, now_ms: u64) -> Verdict {
+        if message.fault.is_none() && message.client_id.is_some() && self.policy().is_refresh(&message.channel) {
+            return Box::pin(self.refresh(caller, message, now_ms))
+                .await
+                .map_or_else(Verdict::Refuse, |()| Verdict::Acknowledge);
+        }
         match self.check(caller, message).await {
             Err(error) => Verdict::Refuse(error),
             Ok(Allowed { asking, data, key }) => match channel::kind(&message.channel) {
