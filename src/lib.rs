@@ -4,6 +4,7 @@
 //! [`bayeux`] the protocol as values, [`engine`] the log, [`broker`] sessions and fan-out, [`transport`] the clients'
 //! side of HTTP, [`config`] and [`server`] which put it together. `ARCHITECTURE.md` tells the whole story.
 
+pub mod access;
 pub mod api;
 pub mod backend;
 pub mod bayeux;

@@ -26,7 +26,7 @@ pub struct Asked<'a> {
 impl Api {
     /// Who sends a request, if it may be listened to at all.
     pub(super) async fn admit(&self, peer: Option<IpAddr>, parts: &Parts) -> Result<Asking, ApiError> {
-        let credentials = request::credentials(self.broker(), &parts.headers);
+        let credentials = request::credentials(self.broker(), &parts.headers, true);
         let who = self.broker().policy().identify(credentials.as_ref(), None).await?;
         Ok(Asking { who, session: None, peer, credentials })
     }

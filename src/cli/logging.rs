@@ -4,10 +4,14 @@
 use super::Failure;
 use crate::server::settings::{LogFormat, LogSettings};
 use std::io::{self, IsTerminal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 /// The variable that overrides `log.level`, as in every program that uses tracing.
 const OVERRIDE: &str = "RUST_LOG";
+
+/// Libraries that log what passes through them, credentials too, at their finest levels. Naming one in the filter asks
+/// for that.
+const TALKATIVE: [&str; 4] = ["tungstenite", "tokio_tungstenite", "h2", "rustls"];
 
 /// Starts logging.
 pub(super) fn start(settings: &LogSettings) -> Result<(), Failure> {
@@ -32,7 +36,12 @@ pub(super) fn check(settings: &LogSettings) -> Result<EnvFilter, Failure> {
 
 fn filter(source: &str, directives: &str) -> Result<EnvFilter, Failure> {
     let wrong = |why: String| Failure::Usage(format!("{source}: \"{directives}\" is not a log level like info: {why}"));
-    EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))
+    let mut filter = EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))?;
+    for library in TALKATIVE.into_iter().filter(|library| !directives.contains(library)) {
+        let quiet = format!("{library}=warn").parse().map_err(|error: ParseError| wrong(error.to_string()))?;
+        filter = filter.add_directive(quiet);
+    }
+    Ok(filter)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub use problems::{Problem, Problems};
 pub use tree::Origin;
 
 use crate::{
+    access::rate_settings::RateSettings,
     api::settings::ApiSettings,
     backend::settings::{BackendSettings, EventsSettings, ForwardSettings, HookSettings, Plan, ServiceSettings},
     broker::settings::{BrokerSettings, ChannelSettings},
@@ -41,6 +42,8 @@ pub struct Config {
     pub transport: TransportSettings,
     /// The backends' side of HTTP: publish, sessions, channels, history.
     pub api: ApiSettings,
+    /// How often whom may do what: token buckets.
+    pub rates: RateSettings,
     /// What holds the log, and how much of it is kept.
     pub engine: EngineSettings,
     /// What is kept of channels, and how they are delivered; one `[[channel]]` for each pattern.
@@ -71,6 +74,7 @@ impl Config {
         self.broker.validate(&mut |key, text| problem(format!("broker.{key}"), text));
         self.transport.validate(&mut |key, text| problem(format!("transport.{key}"), text));
         self.api.validate(&mut |key, text| problem(format!("api.{key}"), text));
+        self.rates.validate(&mut |key, text| problem(format!("rates.{key}"), text));
         self.engine.validate(&mut |key, text| problem(format!("engine.{key}"), text));
         for (number, channel) in self.channel.iter().enumerate() {
             let limits = self.broker.channel_limits();

@@ -15,9 +15,10 @@ pub mod watch;
 pub use settings::{LogFormat, LogSettings, ServerSettings, TlsSettings};
 
 use crate::{
+    access::{RateSettings, Rates},
     api::{Api, ApiSettings, route},
     backend::{self, Backend},
-    broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, policy},
+    broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, metrics::RateCounters, policy},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
     extension,
     transport::{self, OriginPolicy, Profile, Transport, TransportSettings},
@@ -53,6 +54,8 @@ pub struct Settings {
     pub transport: TransportSettings,
     /// `[api]`.
     pub api: ApiSettings,
+    /// `[rates]`.
+    pub rates: RateSettings,
     /// `[engine]`.
     pub engine: EngineSettings,
     /// `[[channel]]`.
@@ -79,9 +82,12 @@ pub async fn run(
         settings.engine.max_retained_channels,
     );
     let engine = engine(&settings, &channels);
+    let rate_limited = RateCounters::default();
+    let policy = backend.policy(Arc::new(policy::Open));
     let plugins = Plugins {
         extensions: extension::all(settings.transport.profile == Profile::Salesforce),
-        policy: backend.policy(Arc::new(policy::Open)),
+        policy: Rates::around(policy, &settings.rates, rate_limited.clone()),
+        rate_limited,
         services: backend.services(),
         observers: backend.observers(),
         channels,

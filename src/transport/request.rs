@@ -2,7 +2,7 @@
 //!
 //! Called by the endpoint. Refuses before it collects: a body that announces too much is not read.
 
-use super::{connection::Connection, settings::TransportSettings};
+use super::{connection::Connection, origin::Verdict};
 use crate::{
     bayeux::{BadRequest, ConnectionType, ProtocolError},
     broker::{Broker, Caller, Credentials, browser::BrowserId},
@@ -20,22 +20,25 @@ pub fn caller(
     connection: &Connection,
     parts: &Parts,
     transport: ConnectionType,
-    settings: &TransportSettings,
+    verdict: &Verdict,
 ) -> Caller {
+    let (mount, headers) = (connection.transport(), &parts.headers);
     Caller {
         peer: connection.peer(),
-        browser: cookie(&parts.headers, settings.cookie_name.as_bytes()),
+        browser: cookie(headers, mount.settings().cookie_name.as_bytes()),
         transport,
         multiplexed: parts.version >= Version::HTTP_2,
-        credentials: credentials(&connection.transport().exchange().broker, &parts.headers),
+        credentials: credentials(&mount.exchange().broker, headers, verdict.trusts_cookies(headers)),
     }
 }
 
-/// The headers that the policy wants to see; nothing at all in the usual case that there are none.
-pub fn credentials(broker: &Broker, headers: &HeaderMap) -> Option<Arc<Credentials>> {
+/// The headers that the policy wants to see, with or without cookies; nothing at all in the usual case that there are
+/// none.
+pub fn credentials(broker: &Broker, headers: &HeaderMap, cookies: bool) -> Option<Arc<Credentials>> {
     let found: Vec<_> = broker
         .credential_headers()
         .iter()
+        .filter(|name| cookies || ***name != *header::COOKIE.as_str())
         .filter_map(|name| Some((Arc::clone(name), headers.get(&**name)?.to_str().ok()?.to_owned())))
         .collect();
     (!found.is_empty()).then(|| Arc::new(Credentials(found)))
