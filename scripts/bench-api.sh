@@ -48,7 +48,7 @@ start() {
   case $address in *:*) ;; *) address=127.0.0.1:$address ;; esac
 }
 
-start_broker() { start "$1" 'API +http://[0-9.]+:[0-9]+|Bayeux +http://[0-9.]+:[0-9]+|http://127[0-9.]+:[0-9]+' "$target/release/bayeuxd" serve --listen 127.0.0.1:0 --set log.level=warn "${@:2}"; }
+start_broker() { start "$1" 'Bayeux +http://[0-9.]+:[0-9]+' "$target/release/bayeuxd" serve --listen 127.0.0.1:0 --set log.level=warn "${@:2}"; }
 
 # rate SCRIPT ADDRESS: requests a second; a run with an answer that is no success fails.
 rate() {

@@ -16,12 +16,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The sender of a request.
-pub fn caller(
-    connection: &Connection,
-    parts: &Parts,
-    transport: ConnectionType,
-    verdict: &Verdict,
-) -> Caller {
+pub fn caller(connection: &Connection, parts: &Parts, transport: ConnectionType, verdict: &Verdict) -> Caller {
     let (mount, headers) = (connection.transport(), &parts.headers);
     Caller {
         peer: connection.peer(),

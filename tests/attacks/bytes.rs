@@ -48,8 +48,18 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     let tokens = prop_oneof![
         vec(any::<u8>(), 1..5),
         prop_oneof![
-            Just("null"), Just("[]"), Just("{}"), Just("\""), Just("\\u"), Just("1e999"), Just("-"), Just("/meta/"),
-            Just("\u{feff}"), Just("\0"), Just("[[[["), Just(",")
+            Just("null"),
+            Just("[]"),
+            Just("{}"),
+            Just("\""),
+            Just("\\u"),
+            Just("1e999"),
+            Just("-"),
+            Just("/meta/"),
+            Just("\u{feff}"),
+            Just("\0"),
+            Just("[[[["),
+            Just(",")
         ]
         .prop_map(|token| token.as_bytes().to_vec()),
     ];

@@ -3,9 +3,7 @@
 
 use bayeuxd::{
     bayeux::{ConnectionType, DecodeLimits, Reply, decode},
-    broker::{
-        Asking, Broker, BrokerSettings, Caller, Credentials, Denial, Identity, Plugins, Policy,
-    },
+    broker::{Asking, Broker, BrokerSettings, Caller, Credentials, Denial, Identity, Plugins, Policy},
     engine::{Answer, EngineSettings, MemoryEngine},
 };
 use serde_json::{Value, json, value::RawValue};
@@ -18,7 +16,11 @@ impl Policy for Users {
         vec!["x-user".into()]
     }
 
-    fn identify(&self, shown: Option<&Arc<Credentials>>, _: Option<&RawValue>) -> Answer<Result<Arc<Identity>, Denial>> {
+    fn identify(
+        &self,
+        shown: Option<&Arc<Credentials>>,
+        _: Option<&RawValue>,
+    ) -> Answer<Result<Arc<Identity>, Denial>> {
         let user = shown.and_then(|shown| shown.get("x-user")).map(Arc::from);
         Answer::Now(Ok(Arc::new(Identity { user, ..Identity::default() })))
     }
@@ -46,13 +48,7 @@ fn broker() -> Broker {
 
 fn caller(user: Option<&str>) -> Caller {
     let shown = user.map(|user| Arc::new(Credentials(vec![("x-user".into(), user.to_owned())])));
-    Caller {
-        peer: None,
-        browser: None,
-        transport: ConnectionType::LongPolling,
-        multiplexed: false,
-        credentials: shown,
-    }
+    Caller { peer: None, browser: None, transport: ConnectionType::LongPolling, multiplexed: false, credentials: shown }
 }
 
 /// The reply to one message.
@@ -105,7 +101,8 @@ async fn a_session_serves_nobody_else_who_says_who_he_is() {
 async fn no_wildcard_covers_what_is_not_allowed() {
     let broker = broker();
     let ann = session(&broker, "ann").await;
-    let subscribe = |subscription: Value| json!({"channel": "/meta/subscribe", "clientId": ann, "subscription": subscription});
+    let subscribe =
+        |subscription: Value| json!({"channel": "/meta/subscribe", "clientId": ann, "subscription": subscription});
     let ann_asks = caller(Some("ann"));
     for covering in ["/secret/plans", "/secret/*", "/secret/**", "/**"] {
         let reply = ask(&broker, &ann_asks, subscribe(covering.into())).await;

@@ -14,6 +14,7 @@ mod http2;
 mod identity;
 mod json;
 mod logs;
+mod named;
 mod origins;
 mod rates;
 mod raw;

@@ -143,7 +143,8 @@ async fn a_page_of_another_site_cannot_call_the_api() {
 async fn a_callback_is_a_name_and_never_the_start_of_a_file() {
     let server = Server::start().await;
     let mut neighbour = Neighbour::of(&server).await;
-    let rosetta = "CWSMIKI0hCD0Up0IZUnnnnnnnnnnnnnnnnnnnUU5nnnnnn3Snn7iiudIbEAtwwwEtwGpDDGGDDDGtttDtDGDDGptDtwG0GDtDDwwDwDG";
+    let rosetta =
+        "CWSMIKI0hCD0Up0IZUnnnnnnnnnnnnnnnnnnnUU5nnnnnn3Snn7iiudIbEAtwwwEtwGpDDGGDDDGtttDtDGDDGptDtwG0GDtDDwwDwDG";
     for (name, status) in [(rosetta, 400), ("alert(1)//", 400), ("<script>", 400), ("CWSMIKI0", 200)] {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("jsonp", name).finish();
         let target = format!("/bayeux?{query}&{}", message_field(&hello()));

@@ -44,7 +44,8 @@ impl Raw {
         }
         let head = String::from_utf8(head).unwrap();
         let status = head.split(' ').nth(1)?.parse().ok()?;
-        let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let length =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
         self.0.read_exact(&mut body).await.ok()?;
         Some(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
@@ -60,7 +61,13 @@ impl Raw {
 }
 
 /// Sends one request on a connection of its own.
-pub(crate) async fn request(server: &Server, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn request(
+    server: &Server,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let mut head = format!("{method} {target} HTTP/1.1\r\n");
     if !headers.iter().any(|(name, _)| *name == "Host") {
         head += &format!("Host: {}\r\n", server.address);
@@ -139,8 +146,10 @@ impl Socket {
 
     /// Makes a session.
     pub(crate) async fn handshake(&mut self) -> String {
-        self.send(&json!([{"channel": "/meta/handshake", "version": "1.0", "supportedConnectionTypes": ["websocket"]}]))
-            .await;
+        self.send(
+            &json!([{"channel": "/meta/handshake", "version": "1.0", "supportedConnectionTypes": ["websocket"]}]),
+        )
+        .await;
         self.next().await.unwrap()[0]["clientId"].as_str().unwrap().to_owned()
     }
 }

@@ -100,7 +100,8 @@ async fn whoever_does_not_read_is_dropped_and_holds_up_nobody() {
             look.tick().await;
             let (_, sessions) = server.get("sessions").await;
             let attached = sessions["sessions"].as_array().unwrap().iter();
-            let deaf_ones = attached.filter(|s| deaf.iter().any(|(_, id)| s["session"] == *id && s["connected"] == true));
+            let deaf_ones =
+                attached.filter(|s| deaf.iter().any(|(_, id)| s["session"] == *id && s["connected"] == true));
             if deaf_ones.count() == 0 {
                 return;
             }
