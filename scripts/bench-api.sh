@@ -3,19 +3,21 @@
 #   one      one message a request, no subscribers: the broker and a bare axum handler that gives the same bytes, in turns
 #   hundred  a hundred messages a request: the broker, and Faye with a hundred messages a request of its own protocol
 #   hang     one message a request, without and with a backend that hangs while clients call it
-# Everything stays on 127.0.0.1, every run is bounded. RUNS and SECONDS_A_RUN may be set.
+# Everything stays on 127.0.0.1, every run is bounded. RUNS and SECONDS_A_RUN may be set,
+# and SKIP_BUILD when both programs are built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly RUNS=${RUNS:-5}
 readonly SECONDS_A_RUN=${SECONDS_A_RUN:-5}
 readonly CONNECTIONS=${CONNECTIONS:-32}
+readonly CALLERS=${CALLERS:-20}
 target=${CARGO_TARGET_DIR:-target}
 work=$(mktemp -d)
 pids=()
 trap 'for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; rm -rf "$work"' EXIT
 
-cargo build --release --quiet --bin bayeuxd --example bare_axum
+[ -n "${SKIP_BUILD:-}" ] || cargo build --release --quiet --bin bayeuxd --example bare_axum
 
 # body FILE COUNT: an array of so many messages, or one message.
 python3 - "$work" <<'PYTHON'
@@ -50,45 +52,61 @@ start() {
 
 start_broker() { start "$1" 'Bayeux +http://[0-9.]+:[0-9]+' "$target/release/bayeuxd" serve --listen 127.0.0.1:0 --set log.level=warn "${@:2}"; }
 
-# rate SCRIPT ADDRESS: requests a second; a run with an answer that is no success fails.
+# cpu PID: the seconds of processor time that a process has used.
+cpu() { awk -v hertz="$(getconf CLK_TCK)" '{sub(/.*\) /, ""); print ($12 + $13) / hertz}' "/proc/$1/stat"; }
+
+# rate SCRIPT ADDRESS PID: requests a second, and microseconds of the server's processor time for each; a run with an
+# answer that is no success fails.
 rate() {
-  local out
+  local out before after
+  before=$(cpu "$3")
   out=$(wrk -t1 -c"$CONNECTIONS" -d"${SECONDS_A_RUN}s" -s "$work/$1.lua" "http://$2")
+  after=$(cpu "$3")
   if grep -q 'Non-2xx' <<<"$out"; then echo "$out" >&2; exit 1; fi
-  awk '/Requests\/sec/ {printf "%.0f", $2}' <<<"$out"
+  awk -v used="$after" -v had="$before" '
+    /requests in/ {count = $1}
+    /Requests\/sec/ {rate = $2}
+    END {printf "%.0f %.3f", rate, (used - had) * 1e6 / count}' <<<"$out"
+}
+
+# row SCALE A B: rates of two servers, times SCALE, and their processor time for each of what is counted.
+row() {
+  awk -v scale="$1" -v a="$2" -v b="$3" 'BEGIN {
+    split(a, x, " "); split(b, y, " ")
+    printf "  %9d %9d  %5.2f   %8.3f %8.3f  %5.2f\n",
+      x[1] * scale, y[1] * scale, x[1] / y[1], x[2] / scale, y[2] / scale, y[2] / x[2]}'
 }
 
 one() {
-  local broker bare n a b
-  start_broker broker; broker=$address
-  start bare '127\.0\.0\.1:[0-9]+' "$target/release/examples/bare_axum"; bare=$address
-  rate one "$broker" >/dev/null
-  rate one "$bare" >/dev/null
-  echo "one message a request, requests/s: bayeuxd, bare axum, ratio"
+  local broker broker_pid bare bare_pid n a b
+  start_broker broker; broker=$address broker_pid=$pid
+  start bare '127\.0\.0\.1:[0-9]+' "$target/release/examples/bare_axum"; bare=$address bare_pid=$pid
+  rate one "$broker" "$broker_pid" >/dev/null
+  rate one "$bare" "$bare_pid" >/dev/null
+  echo "one message a request; requests/s of bayeuxd and bare axum, ratio; CPU us a request, ratio"
   for n in $(seq "$RUNS"); do
-    a=$(rate one "$broker"); b=$(rate one "$bare")
-    awk -v a="$a" -v b="$b" 'BEGIN {printf "  %7d %7d  %.2f\n", a, b, a / b}'
+    a=$(rate one "$broker" "$broker_pid"); b=$(rate one "$bare" "$bare_pid")
+    row 1 "$a" "$b"
   done
 }
 
 hundred() {
-  local broker n a b faye=""
-  start_broker broker; broker=$address
-  if [ -d protocol-tests/peers/node_modules ]; then
-    start faye '^[0-9]+$' node protocol-tests/peers/faye-server.mjs
-    faye=$address
-  fi
-  echo "a hundred messages a request, messages/s: bayeuxd, Faye, ratio"
+  local broker broker_pid n a b
+  start_broker broker; broker=$address broker_pid=$pid
+  [ -d protocol-tests/peers/node_modules ] || (cd protocol-tests/peers && npm ci --silent)
+  start faye '^[0-9]+$' node protocol-tests/peers/faye-server.mjs
+  rate hundred "$broker" "$broker_pid" >/dev/null
+  rate faye "$address" "$pid" >/dev/null
+  echo "a hundred messages a request; messages/s of bayeuxd and Faye, ratio; CPU us a message, ratio"
   for n in $(seq "$RUNS"); do
-    a=$(($(rate hundred "$broker") * 100)); b=0
-    [ -z "$faye" ] || b=$(($(rate faye "$faye") * 100))
-    awk -v a="$a" -v b="$b" 'BEGIN {printf "  %8d %8d  %s\n", a, b, b ? sprintf("%.1f", a / b) : "no Faye here"}'
+    a=$(rate hundred "$broker" "$broker_pid"); b=$(rate faye "$address" "$pid")
+    row 100 "$a" "$b"
   done
 }
 
 # A backend that takes calls and never answers.
 hang() {
-  local n a b idle busy clients
+  local n a b idle idle_pid busy busy_pid
   cat >"$work/hang.py" <<'PYTHON'
 import socket
 listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -132,24 +150,24 @@ print(f"127.0.0.1:{server.server_address[1]}", flush=True)
 server.serve_forever()'
   printf '[[service]]\nchannel = "/service/slow"\nurl = "%s"\n' "$url" >"$work/hang.toml"
   printf '[[service]]\nchannel = "/service/slow"\nurl = "http://%s/"\n' "$address" >"$work/answering.toml"
-  start_broker idle --config "$work/answering.toml"; idle=$address
-  start_broker busy --config "$work/hang.toml"; busy=$address
-  clients=${CALLERS:-20}
-  echo "one message a request, requests/s, while $clients clients call a backend each 0.1 s: that answers, that hangs, ratio"
+  start_broker idle --config "$work/answering.toml"; idle=$address idle_pid=$pid
+  start_broker busy --config "$work/hang.toml"; busy=$address busy_pid=$pid
+  echo "one message a request, while $CALLERS clients call a backend ten times a second;"
+  echo "requests/s with one that hangs and one that answers, ratio; CPU us a request, ratio"
   for n in $(seq "$RUNS"); do
-    a=$(while_called idle "$idle"); b=$(while_called busy "$busy")
-    awk -v a="$a" -v b="$b" 'BEGIN {printf "  %7d %7d  %.3f\n", a, b, b / a}'
+    b=$(while_called "$idle" "$idle_pid"); a=$(while_called "$busy" "$busy_pid")
+    row 1 "$a" "$b"
   done
 }
 
-# while_called NAME ADDRESS: the rate of others while callers keep that broker's backend busy.
+# while_called ADDRESS PID: the rate of others while callers keep that broker's backend busy.
 while_called() {
   local callers
-  python3 "$work/callers.py" "$2" "${CALLERS:-20}" >"$work/callers.log" 2>&1 &
+  python3 "$work/callers.py" "$1" "$CALLERS" >"$work/callers.log" 2>&1 &
   callers=$!
   pids+=("$callers")
   sleep 1
-  rate one "$2"
+  rate one "$1" "$2"
   kill "$callers"
   wait "$callers" 2>/dev/null || true
 }

@@ -8,7 +8,7 @@ use crate::{
     },
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 impl Broker {
     /// Handles a subscribe.
@@ -66,15 +66,21 @@ impl Broker {
         Ok(Begin::Live)
     }
 
-    /// The patterns that lead to broadcast channels; service channels are accepted and mean nothing.
+    /// The patterns that lead to broadcast channels, each once; service channels are accepted and mean nothing. More than a
+    /// session may hold are refused before anybody is asked about them.
     fn subscribable(&self, names: &[Cow<'_, str>]) -> Result<Vec<Arc<str>>, ProtocolError> {
-        let mut patterns = Vec::with_capacity(names.len());
-        for name in names {
+        let mut patterns = Vec::new();
+        // Chosen by the peer, so hashed with the hasher that withstands that.
+        let mut seen = HashSet::new();
+        for name in names.iter().filter(|name| seen.insert(&***name)) {
             Pattern::parse(name, self.channel_limits()).ok_or(ProtocolError::SubscriptionInvalid)?;
             match channel::kind(name) {
                 ChannelKind::Meta => return Err(ProtocolError::ChannelDenied),
                 ChannelKind::Service => {}
                 ChannelKind::Broadcast => patterns.push(Arc::from(&**name)),
+            }
+            if patterns.len() > self.settings().max_subscriptions {
+                return Err(ProtocolError::TooManySubscriptions);
             }
         }
         Ok(patterns)

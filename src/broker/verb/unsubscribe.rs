@@ -5,7 +5,7 @@ use crate::{
     bayeux::{Message, Pattern, ProtocolError, Reply},
     broker::{Broker, Caller, Happening, Session, session::Subscription},
 };
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 impl Broker {
     /// Handles an unsubscribe.
@@ -42,9 +42,10 @@ impl Broker {
         // What was published before must still arrive: the lane goes on reading until here first.
         self.lane(session.lane).caught_up(self.engine().newest()).await;
         self.lane(session.lane).unsubscribe(session, names);
+        let named: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
         let (saving, removed) = {
             let mut state = session.lock();
-            let is_named = |s: &mut Subscription| names.iter().any(|name| *name.as_ref() == *s.pattern);
+            let is_named = |s: &mut Subscription| named.contains(&*s.pattern);
             let removed: Vec<_> = state.subscriptions.extract_if(.., is_named).map(|s| s.pattern).collect();
             if removed.is_empty() {
                 return Ok(());
