@@ -6,7 +6,7 @@ use h2::{Reason, client};
 use http::Request;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::json;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 use tokio_rustls::{
     TlsConnector,
@@ -114,9 +114,13 @@ async fn no_more_streams_are_open_than_allowed() {
         open.push(sender.send_request(post(), false).unwrap());
     }
     assert_eq!(sender.current_max_send_streams(), MAX_STREAMS as usize, "the limit is announced");
-    let (_eleventh, _body) = sender.send_request(post(), false).unwrap();
-    let next = timeout(std::time::Duration::from_millis(300), sender.clone().ready()).await;
-    assert!(next.is_err(), "there is no room for more");
+    let (mut eleventh, mut body) = sender.send_request(post(), false).unwrap();
+    body.send_data("[]".into(), true).unwrap();
+    let waits = timeout(Duration::from_millis(300), &mut eleventh).await;
+    assert!(waits.is_err(), "there is no room for more");
+    place.serves_a_neighbour().await;
+    open[0].1.send_reset(Reason::CANCEL);
+    assert_eq!(timeout(DEADLINE, eleventh).await.unwrap().unwrap().status(), 200);
     place.serves_a_neighbour().await;
     running.abort();
 }
