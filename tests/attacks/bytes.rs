@@ -69,9 +69,8 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         (place(), 1..20usize).prop_map(|(at, count)| Change::Remove(at, count)),
         (place(), 1..20usize).prop_map(|(at, count)| Change::Repeat(at, count)),
     ];
-    let mutated = (0..SEEDS.len(), vec(change, 0..6)).prop_map(|(seed, changes)| {
-        changes.into_iter().fold(SEEDS[seed].as_bytes().to_vec(), |bytes, change| apply(bytes, change))
-    });
+    let mutated = (0..SEEDS.len(), vec(change, 0..6))
+        .prop_map(|(seed, changes)| changes.into_iter().fold(SEEDS[seed].as_bytes().to_vec(), apply));
     prop_oneof![1 => vec(any::<u8>(), 0..300), 4 => mutated]
 }
 
