@@ -11,9 +11,9 @@ fn asking(session: Option<u8>, user: Option<&str>, key: Option<&str>, peer: &str
 }
 
 fn rates(change: impl FnOnce(&mut RateSettings)) -> (Rates<FakeRelativeClock>, FakeRelativeClock) {
-    let mut settings = RateSettings::default();
-    settings.session =
+    let session =
         SessionRates { publishes_per_second: 0, publish_burst: 0, subscribes_per_second: 0, subscribe_burst: 0 };
+    let mut settings = RateSettings { session, ..RateSettings::default() };
     change(&mut settings);
     let clock = FakeRelativeClock::default();
     (Rates::with_clock(Arc::new(Open), &settings, RateCounters::default(), &clock), clock)
