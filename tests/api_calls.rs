@@ -219,7 +219,7 @@ async fn the_document_describes_every_call_and_every_described_call_is_served() 
             described += 1;
         }
     }
-    assert_eq!(described, 15, "calls of route::Call");
+    assert_eq!(described, 16, "calls of route::Call");
     let mut operations: Vec<_> = document["paths"]
         .as_object()
         .unwrap()

@@ -103,12 +103,16 @@ fn root() -> PathBuf {
 
 fn all_types() -> Types {
     let mut files = vec![root().join("src/config/mod.rs")];
-    for room in fs::read_dir(root().join("src")).expect("src is there") {
-        let file = room.expect("src can be read").path().join("settings.rs");
+    let rooms =
+        fs::read_dir(root().join("src")).expect("src is there").map(|room| room.expect("src can be read").path());
+    for room in rooms.filter(|room| room.is_dir()) {
+        let inside =
+            fs::read_dir(room).expect("the room can be read").map(|file| file.expect("so can its files").path());
         // `cli/settings.rs` holds flags, not settings.
-        if file.exists() && !file.ends_with("cli/settings.rs") {
-            files.push(file);
-        }
+        let holds_settings = |file: &PathBuf| {
+            file.to_str().is_some_and(|name| name.ends_with("settings.rs")) && !file.ends_with("cli/settings.rs")
+        };
+        files.extend(inside.filter(holds_settings));
     }
     files.iter().flat_map(|file| types(&fs::read_to_string(file).expect("the file can be read"))).collect()
 }

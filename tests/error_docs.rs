@@ -48,7 +48,7 @@ fn all() -> Vec<ProtocolError> {
         TooManyMessages,
         TooManySubscriptions,
         UnsupportedMediaType,
-        RateLimited,
+        RateLimited(None),
         BackendFailed("reason".into()),
         BackendUnavailable("reason".into()),
         PolicyUnavailable,

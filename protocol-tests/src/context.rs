@@ -89,6 +89,11 @@ impl Context {
         format!("{}{rest}", self.server.url.path)
     }
 
+    /// The address of a page of the server's own, as a browser tells it.
+    pub fn own_page(&self) -> String {
+        format!("http://{}/", self.server.url.authority())
+    }
+
     /// A handshaken session over the transport of this run, its first connect answered, so that it can receive.
     pub async fn peer(&self) -> Result<Peer> {
         self.peer_over(self.transport).await

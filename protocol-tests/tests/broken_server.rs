@@ -27,7 +27,7 @@ const SAMPLE: &[(Flaw, &str, &str)] = &[
     (Flaw::ErrorOutsideGrammar, "erlycomet.b_unknown_id_stays_unknown", "§2"),
     (Flaw::FirstConnectHeld, "connect.first_at_once", "the first connect took"),
     (Flaw::ForgetsSubscriptionInRefusal, "replies.subscription_on_failure", "came back"),
-    (Flaw::ForgetsWhatWasSent, "ack.response_lost", "not 0..2 in order"),
+    (Flaw::ForgetsWhatWasSent, "ack.response_lost", "in order but"),
     (Flaw::ForgetsWhatWasSent, "ack.without_a_number", "not 0..2 in order"),
     (Flaw::HandshakeBesideOthers, "handshake.refused_before_others", "status 200 instead of 400"),
     (Flaw::HoldNotMeasured, "timesync.hold_is_measured", "and p is 0"),

@@ -1,4 +1,5 @@
-//! Who may do what: API keys, tokens and rules. Implements `broker::Policy`.
+//! Who may do what, and how often: API keys, tokens, rules and token buckets. Implements `broker::Policy`, one policy around
+//! another.
 //!
 //! Built by the server from the configuration. Opens no socket: keys of issuers are fetched by whoever implements
 //! [`Fetch`]. Keys and tokens are never logged.
@@ -12,6 +13,8 @@ pub mod key;
 pub mod lists;
 pub mod mint;
 pub mod policy;
+pub mod rate;
+pub mod rate_settings;
 pub mod revocation;
 pub mod rule;
 pub mod settings;
@@ -21,6 +24,8 @@ mod tests;
 
 pub use jwks::Fetch;
 pub use policy::Access;
+pub use rate::Rates;
+pub use rate_settings::RateSettings;
 
 use crate::broker::Explanation;
 use judge::{Judge, somebody};

@@ -7,6 +7,7 @@ use crate::transport::{body::Answer, response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use std::time::Duration;
 
 /// The type of the API's answers.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -40,12 +41,17 @@ pub fn refused(error: ApiError) -> Answer {
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if let Some(after) = retry_after {
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-    }
     if let Some(allow) = allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
     }
+    self::retry_after(&mut answer, retry_after);
     answer
+}
+
+/// Says when to come back, in whole seconds.
+pub fn retry_after(answer: &mut Answer, after: Option<Duration>) {
+    if let Some(after) = after {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
 }

@@ -60,7 +60,7 @@ impl Api {
     {
         let began = Instant::now();
         let (parts, body) = request.into_parts();
-        let verdict = self.origins().judge(&parts.method, &parts.headers);
+        let verdict = self.origins().judge(&parts.headers);
         if parts.method == Method::OPTIONS && matches!(verdict, Verdict::Listed(_)) {
             return origin::preflight(&verdict);
         }

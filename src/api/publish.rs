@@ -88,7 +88,10 @@ pub async fn publish(api: &Api, asking: &Asking, body: &[u8]) -> Outcome {
         refused = Some(error);
     }
     let status = refused.as_ref().map_or(StatusCode::OK, |error| error.status);
-    Ok(answer::bytes(status, write(results, bare, refused)))
+    let after = refused.as_ref().and_then(|error| error.retry_after);
+    let mut answer = answer::bytes(status, write(results, bare, refused));
+    answer::retry_after(&mut answer, after);
+    Ok(answer)
 }
 
 /// The items of a body, and whether it was one without an array around it.

@@ -2,7 +2,7 @@
 //!
 //! Used wherever a request is refused. Nothing here knows why a room refused; internal messages never get in.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// What a peer is told when something is refused. `Display` gives the wire form `code:args:text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub enum ProtocolError {
     TooManySubscriptions,
     /// `415` – the content type is none the endpoint reads.
     UnsupportedMediaType,
-    /// `429` – too many of these for now.
-    RateLimited,
+    /// `429` – too many of these for now. The args are the milliseconds to wait, where no advice can say it.
+    RateLimited(Option<Duration>),
     /// `502` – the backend that serves the call failed, with the reason.
     BackendFailed(Cow<'static, str>),
     /// `503` – the backend that serves the call cannot be asked now, with the reason.
@@ -96,7 +96,7 @@ impl ProtocolError {
             Self::Conflict(_) => 409,
             Self::MessageTooLarge | Self::TooManyMessages | Self::TooManySubscriptions => 413,
             Self::UnsupportedMediaType => 415,
-            Self::RateLimited => 429,
+            Self::RateLimited(_) => 429,
             Self::BackendFailed(_) => 502,
             Self::BackendUnavailable(_)
             | Self::PolicyUnavailable
@@ -147,7 +147,7 @@ impl ProtocolError {
             Self::TooManyMessages => "too_many_messages",
             Self::TooManySubscriptions => "too_many_subscriptions",
             Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::RateLimited => "rate_limited",
+            Self::RateLimited(_) => "rate_limited",
             Self::BackendFailed(_) => "backend_failed",
             Self::BackendUnavailable(_) => "backend_unavailable",
             Self::PolicyUnavailable => "policy_unavailable",
@@ -171,11 +171,19 @@ impl fmt::Display for ProtocolError {
                 plain(id)
             );
         }
+        if let Self::RateLimited(Some(wait)) = self {
+            return write!(f, "429:{}:rate_limited", whole_ms(*wait));
+        }
         write!(f, "{}:{}:{}", self.code(), plain(self.args()), plain(self.text()))
     }
 }
 
 impl std::error::Error for ProtocolError {}
+
+/// Milliseconds, rounded up: whoever waits so long has waited long enough.
+pub fn whole_ms(wait: Duration) -> u128 {
+    wait.as_nanos().div_ceil(1_000_000)
+}
 
 /// Longest args or text that leaves the broker; parsers may quote what they choked on.
 const LONGEST_PART: usize = 200;
@@ -217,6 +225,14 @@ mod tests {
     fn the_code_of_an_unknown_session_follows_its_configured_text() {
         assert_eq!(ProtocolError::SessionUnknown("403::Unknown client".into()).code(), 403);
         assert_eq!(ProtocolError::SessionUnknown("402::session_unknown".into()).code(), 402);
+    }
+
+    #[test]
+    fn how_long_to_wait_is_said_in_whole_milliseconds() {
+        let after = |wait| ProtocolError::RateLimited(wait).to_string();
+        assert_eq!(after(Some(Duration::from_micros(1501))), "429:2:rate_limited");
+        assert_eq!(after(Some(Duration::from_secs(2))), "429:2000:rate_limited");
+        assert_eq!(after(None), "429::rate_limited");
     }
 
     #[test]

@@ -33,6 +33,44 @@ pub struct Metrics {
     pub answers_lost: Counter,
     /// Fan-out lanes that failed and were started again.
     pub lane_restarts: Counter,
+    /// What was refused because it came too often.
+    pub rate_limited: RateCounters,
+}
+
+/// Refusals of what came too often, by whose bucket was empty and what it was for.
+pub type RateCounters = Family<RateLabel, Counter>;
+
+/// Label of [`RateCounters`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RateLabel {
+    /// Whose bucket was empty.
+    pub by: RatedBy,
+    /// What was asked for.
+    pub what: RatedWhat,
+}
+
+/// Whose bucket, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum RatedBy {
+    /// One session's.
+    Session,
+    /// One user's.
+    User,
+    /// One API key's.
+    Backend,
+    /// One address's.
+    Address,
+}
+
+/// What is rated, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum RatedWhat {
+    /// A message.
+    Publish,
+    /// A channel to subscribe to.
+    Subscribe,
+    /// A session.
+    Handshake,
 }
 
 /// Label of [`Metrics::sessions_ended`].
@@ -88,6 +126,7 @@ impl Metrics {
         registry.register("dropped", "Messages a session will not get, by reason", self.dropped.clone());
         registry.register("fell_behind", "Queues given up for reading from the log", self.fell_behind.clone());
         registry.register("answers_lost", "Service answers that the log would not take", self.answers_lost.clone());
+        registry.register("rate_limited", "Refused for coming too often, by whose rate", self.rate_limited.clone());
         registry.register("lane_restarts", "Fan-out lanes restarted after a fault", self.lane_restarts.clone());
     }
 

@@ -99,6 +99,8 @@ pub struct Plugins {
     pub observers: Vec<Arc<dyn Observer>>,
     /// What the settings say of channels; its retention is the engine's.
     pub channels: Channels,
+    /// Counts what a policy refuses for coming too often.
+    pub rate_limited: metrics::RateCounters,
 }
 
 impl Default for Plugins {
@@ -109,6 +111,7 @@ impl Default for Plugins {
             services: Arc::new(service::NoServices),
             observers: Vec::new(),
             channels: Channels::default(),
+            rate_limited: metrics::RateCounters::default(),
         }
     }
 }
@@ -133,12 +136,12 @@ impl Broker {
             connection_types,
             engine,
             credential_headers: plugins.policy.headers(),
+            metrics: Metrics { rate_limited: plugins.rate_limited.clone(), ..Metrics::default() },
             plugins,
             sessions: SessionTable::default(),
             lanes: (0..lanes).map(|_| Lane::new(newest)).collect(),
             browsers: Browsers::default(),
             throttle: Throttle::default(),
-            metrics: Metrics::default(),
             calls: TaskTracker::new(),
             stopping: watch::Sender::new(false),
         }));

@@ -220,7 +220,7 @@ impl Denial {
         match self {
             Self::NotAuthenticated(reason) => ProtocolError::NotAuthenticated(reason.into()),
             Self::Denied(reason) => denied(reason.into()),
-            Self::RateLimited(_) => ProtocolError::RateLimited,
+            Self::RateLimited(wait) => ProtocolError::RateLimited(Some(wait)),
             Self::Unavailable => ProtocolError::PolicyUnavailable,
         }
     }

@@ -4,7 +4,7 @@
 use super::Failure;
 use crate::server::settings::{LogFormat, LogSettings};
 use std::io::{self, IsTerminal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 /// The variable that overrides `log.level`, as in every program that uses tracing.
 const OVERRIDE: &str = "RUST_LOG";
@@ -12,6 +12,8 @@ const OVERRIDE: &str = "RUST_LOG";
 /// A crate that is never heard below `debug`, whatever is asked for: it would log the messages of clients, with the
 /// tokens in them.
 const TALKATIVE: &str = "tungstenite";
+/// Libraries that log what passes through them, too, at their finest levels. Naming one in the filter asks for that.
+const QUIET: [&str; 3] = ["tokio_tungstenite", "h2", "rustls"];
 
 /// Starts logging.
 pub(super) fn start(settings: &LogSettings) -> Result<(), Failure> {
@@ -36,12 +38,23 @@ pub(super) fn check(settings: &LogSettings) -> Result<EnvFilter, Failure> {
 
 fn filter(source: &str, directives: &str) -> Result<EnvFilter, Failure> {
     let wrong = |why: String| Failure::Usage(format!("{source}: \"{directives}\" is not a log level like info: {why}"));
-    let filter = EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))?;
-    if directives.contains(TALKATIVE) {
+    let mut filter = EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))?;
+    if names(directives, TALKATIVE) {
         return Err(wrong(format!("{TALKATIVE} cannot be named: it would log the tokens of clients")));
     }
-    let cap = format!("{TALKATIVE}=debug").parse();
-    Ok(filter.add_directive(cap.map_err(|error| wrong(format!("{error}")))?))
+    let caps = QUIET.iter().filter(|library| !names(directives, library)).map(|library| format!("{library}=warn"));
+    for cap in caps.chain([format!("{TALKATIVE}=debug")]) {
+        filter = filter.add_directive(cap.parse().map_err(|error: ParseError| wrong(error.to_string()))?);
+    }
+    Ok(filter)
+}
+
+/// Whether a filter names a crate or a module of it.
+fn names(directives: &str, library: &str) -> bool {
+    directives.split(',').any(|directive| {
+        let target = directive.trim().split(['=', '[']).next().unwrap_or_default();
+        target.split("::").next() == Some(library)
+    })
 }
 
 #[cfg(test)]

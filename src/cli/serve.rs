@@ -86,6 +86,7 @@ async fn serve(config: Config, exposure: &Exposure) -> Result<(), Failure> {
         transport: config.transport,
         api: config.api,
         extension: config.extension,
+        rates: config.rates,
         engine: config.engine,
         channels: config.channel,
     };

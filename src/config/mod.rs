@@ -20,6 +20,7 @@ pub use tree::Origin;
 use crate::{
     access::{
         self,
+        rate_settings::RateSettings,
         settings::{AccessSettings, JwtSettings, KeySettings, RuleSettings, RuleTestSettings},
     },
     api::settings::ApiSettings,
@@ -62,6 +63,8 @@ pub struct Config {
     /// What the rules must come to; one `[[rule_test]]` each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rule_test: Vec<RuleTestSettings>,
+    /// How often whom may do what: token buckets.
+    pub rates: RateSettings,
     /// What holds the log, and how much of it is kept.
     pub engine: EngineSettings,
     /// What is kept of channels, and how they are delivered; one `[[channel]]` for each pattern.
@@ -93,6 +96,7 @@ impl Config {
         self.transport.validate(&mut |key, text| problem(format!("transport.{key}"), text));
         self.api.validate(&mut |key, text| problem(format!("api.{key}"), text));
         self.extension.validate(&mut |key, text| problem(format!("extension.{key}"), text));
+        self.rates.validate(&mut |key, text| problem(format!("rates.{key}"), text));
         self.engine.validate(&mut |key, text| problem(format!("engine.{key}"), text));
         for (number, channel) in self.channel.iter().enumerate() {
             let limits = self.broker.channel_limits();

@@ -17,10 +17,10 @@ pub mod watch;
 pub use settings::{LogFormat, LogSettings, ServerSettings, TlsSettings};
 
 use crate::{
-    access::{self, Access},
+    access::{self, Access, RateSettings, Rates},
     api::{Api, ApiSettings, route},
     backend::{self, Backend},
-    broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, Policy, policy},
+    broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, Policy, metrics::RateCounters, policy},
     engine::{DiskEngine, Engine, EngineKind, EngineSettings, MemoryEngine},
     extension::{self, ExtensionSettings},
     transport::{self, OriginPolicy, Profile, Transport, TransportSettings},
@@ -58,6 +58,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// `[extension]`.
     pub extension: ExtensionSettings,
+    /// `[rates]`.
+    pub rates: RateSettings,
     /// `[engine]`.
     pub engine: EngineSettings,
     /// `[[channel]]`.
@@ -83,9 +85,12 @@ pub async fn run(
     let channels =
         Channels::new(settings.channels.clone(), settings.engine.bounds(), settings.engine.max_retained_channels);
     let engine = engine(&settings, &channels).await?;
+    let rate_limited = RateCounters::default();
+    let policy = backend.policy(policy(&settings)?);
     let plugins = Plugins {
         extensions: extension::chosen(&settings.extension, settings.transport.profile == Profile::Salesforce),
-        policy: backend.policy(policy(&settings)?),
+        policy: Rates::around(policy, &settings.rates, rate_limited.clone()),
+        rate_limited,
         services: backend.services(),
         observers: backend.observers(),
         channels,

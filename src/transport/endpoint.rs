@@ -70,7 +70,7 @@ where
 {
     let transport = connection.transport();
     let (mut parts, body) = request.into_parts();
-    let verdict = transport.origins().judge(&parts.method, &parts.headers);
+    let verdict = transport.origins().judge(&parts.headers);
     if parts.method == Method::OPTIONS {
         let mut response = Response::new(AnswerBody::Stream(Body::empty()));
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -81,24 +81,24 @@ where
     if verdict == Verdict::Denied {
         return (verdict, response::refused(BadRequest(ProtocolError::OriginDenied)).into());
     }
-    let accepted = route(&connection, &mut parts, body).await;
+    let accepted = route(&connection, &mut parts, body, &verdict).await;
     (verdict, accepted)
 }
 
-async fn route<B>(connection: &Connection, parts: &mut Parts, body: B) -> Accepted
+async fn route<B>(connection: &Connection, parts: &mut Parts, body: B, verdict: &Verdict) -> Accepted
 where
     B: HttpBody<Data = Bytes> + Send + Unpin,
 {
     let transport = connection.transport();
     let offers = |kind| transport.exchange().broker.connection_types().contains(&kind);
     if parts.method == Method::POST && (offers(ConnectionType::LongPolling) || offers(ConnectionType::WebSocket)) {
-        return long_poll(connection, parts, body).await;
+        return long_poll(connection, parts, body, verdict).await;
     }
     if parts.method != Method::GET {
         return not_allowed().into();
     }
     if is_websocket(parts) && offers(ConnectionType::WebSocket) {
-        return transport.clone().upgrade(connection, parts).into();
+        return transport.clone().upgrade(connection, parts, verdict).into();
     }
     let query = Query::of(parts);
     if query.iframe.is_some() && offers(ConnectionType::Iframe) {
@@ -108,17 +108,17 @@ where
         return transport.event_source(connection, parts).into();
     }
     if offers(ConnectionType::CallbackPolling) {
-        return callback_poll(connection, parts, query).await;
+        return callback_poll(connection, parts, query, verdict).await;
     }
     not_allowed().into()
 }
 
-async fn long_poll<B>(connection: &Connection, parts: &Parts, body: B) -> Accepted
+async fn long_poll<B>(connection: &Connection, parts: &Parts, body: B, verdict: &Verdict) -> Accepted
 where
     B: HttpBody<Data = Bytes> + Send + Unpin,
 {
     let transport = connection.transport();
-    let caller = request::caller(connection, parts, ConnectionType::LongPolling, transport.settings());
+    let caller = request::caller(connection, parts, ConnectionType::LongPolling, verdict);
     let settings = transport.settings();
     let body = request::body(&parts.headers, body, settings.max_message_bytes, settings.body_read_timeout);
     let texts = match body.await {
@@ -131,9 +131,12 @@ where
     }
 }
 
-async fn callback_poll(connection: &Connection, parts: &Parts, query: Query) -> Accepted {
+async fn callback_poll(connection: &Connection, parts: &Parts, query: Query, verdict: &Verdict) -> Accepted {
     let transport = connection.transport();
-    let caller = request::caller(connection, parts, ConnectionType::CallbackPolling, transport.settings());
+    if !transport.origins().admits_script(verdict) {
+        return response::refused(BadRequest(ProtocolError::OriginDenied)).into();
+    }
+    let caller = request::caller(connection, parts, ConnectionType::CallbackPolling, verdict);
     let function = query.jsonp.unwrap_or_else(|| DEFAULT_CALLBACK.to_owned());
     if !polling::is_function_name(&function) {
         return response::refused(BadRequest::malformed("jsonp", "not a function name")).into();

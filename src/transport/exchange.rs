@@ -6,7 +6,10 @@
 use super::limiter::HandshakeLimiter;
 use crate::{
     bayeux::{BadRequest, DecodeLimits, Message, ProtocolError, Reply, encode, reply::meta},
-    broker::{Broker, Caller, Connect, Delivery, Session},
+    broker::{
+        Broker, Caller, Connect, Delivery, Session,
+        metrics::{RateLabel, RatedBy, RatedWhat},
+    },
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
@@ -78,14 +81,18 @@ impl Exchange {
         }
         let additions = self.broker.received(message);
         let reply = match &*message.channel {
-            meta::HANDSHAKE if !self.limiter.allows(caller.peer) => {
-                self.broker.refuse_handshake(message, ProtocolError::RateLimited)
-            }
-            meta::HANDSHAKE => {
-                let (reply, opened) = self.broker.handshake(caller, message).await;
-                done.opened = opened;
-                reply
-            }
+            meta::HANDSHAKE => match self.limiter.check(caller.peer) {
+                Ok(()) => {
+                    let (reply, opened) = self.broker.handshake(caller, message).await;
+                    done.opened = opened;
+                    reply
+                }
+                Err(wait) => {
+                    let label = RateLabel { by: RatedBy::Address, what: RatedWhat::Handshake };
+                    self.broker.metrics().rate_limited.get_or_create(&label).inc();
+                    self.broker.refuse_handshake(message, ProtocolError::RateLimited(Some(wait)))
+                }
+            },
             meta::SUBSCRIBE => self.broker.subscribe(caller, message).await,
             meta::UNSUBSCRIBE => self.broker.unsubscribe(caller, message).await,
             meta::DISCONNECT => self.broker.disconnect(caller, message).await,

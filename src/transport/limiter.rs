@@ -3,8 +3,11 @@
 //! Asked by the exchange at each handshake. Loopback is exempt unless the settings say otherwise.
 
 use super::settings::TransportSettings;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use std::{net::IpAddr, num::NonZeroU32};
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 /// The rate of handshakes by address.
 pub struct HandshakeLimiter {
@@ -26,15 +29,19 @@ impl HandshakeLimiter {
     }
 
     /// Whether this address may handshake now.
-    pub fn allows(&self, peer: Option<IpAddr>) -> bool {
-        let (Some(rates), Some(peer)) = (&self.rates, peer) else { return true };
+    ///
+    /// # Errors
+    /// When it may not, with the time after which it may.
+    pub fn check(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
+        let (Some(rates), Some(peer)) = (&self.rates, peer) else { return Ok(()) };
         if peer.to_canonical().is_loopback() && !self.loopback_too {
-            return true;
+            return Ok(());
         }
         if rates.len() > MAX_ADDRESSES {
             rates.retain_recent();
         }
-        rates.check_key(&peer.to_canonical()).is_ok()
+        let checked = rates.check_key(&peer.to_canonical());
+        checked.map_err(|until| until.wait_time_from(DefaultClock::default().now()))
     }
 }
 
@@ -55,16 +62,16 @@ mod tests {
     fn a_burst_is_allowed_and_then_no_more() {
         let limiter = limiter(false);
         let peer = Some(IpAddr::from([10, 0, 0, 1]));
-        assert_eq!([(); 3].map(|()| limiter.allows(peer)), [true, true, false]);
-        assert!(limiter.allows(Some(IpAddr::from([10, 0, 0, 2]))));
+        assert_eq!([(); 3].map(|()| limiter.check(peer).is_ok()), [true, true, false]);
+        assert!(limiter.check(Some(IpAddr::from([10, 0, 0, 2]))).is_ok());
     }
 
     #[test]
     fn loopback_is_exempt_unless_told() {
         let local = Some(IpAddr::from([127, 0, 0, 1]));
         let free = limiter(false);
-        assert!((0..9).all(|_| free.allows(local)));
+        assert!((0..9).all(|_| free.check(local).is_ok()));
         let strict = limiter(true);
-        assert!(!(0..9).all(|_| strict.allows(local)));
+        assert!(!(0..9).all(|_| strict.check(local).is_ok()));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Called by the endpoint. Refuses before it collects: a body that announces too much is not read.
 
-use super::{connection::Connection, settings::TransportSettings};
+use super::{connection::Connection, origin::Verdict};
 use crate::{
     bayeux::{BadRequest, ConnectionType, ProtocolError},
     broker::{Broker, Caller, Credentials, browser::BrowserId},
@@ -16,22 +16,18 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The sender of a request.
-pub fn caller(
-    connection: &Connection,
-    parts: &Parts,
-    transport: ConnectionType,
-    settings: &TransportSettings,
-) -> Caller {
+pub fn caller(connection: &Connection, parts: &Parts, transport: ConnectionType, verdict: &Verdict) -> Caller {
+    let (mount, headers) = (connection.transport(), &parts.headers);
     Caller {
         peer: connection.peer(),
-        browser: cookie(&parts.headers, settings.cookie_name.as_bytes()),
+        browser: cookie(headers, mount.settings().cookie_name.as_bytes()),
         transport,
         multiplexed: parts.version >= Version::HTTP_2,
-        // A page of any origin can have a script loaded, with the cookies of this one and without saying where it is from.
+        // A page of any origin can have a script loaded, with the cookies of this one.
         credentials: credentials(
-            &connection.transport().exchange().broker,
-            &parts.headers,
-            transport != ConnectionType::CallbackPolling,
+            &mount.exchange().broker,
+            headers,
+            transport != ConnectionType::CallbackPolling && verdict.trusts_cookies(headers),
         ),
     }
 }
@@ -39,7 +35,7 @@ pub fn caller(
 /// The headers that the policy wants to see; nothing at all in the usual case that there are none. Without `cookies`,
 /// what browsers send by themselves is left out.
 pub fn credentials(broker: &Broker, headers: &HeaderMap, cookies: bool) -> Option<Arc<Credentials>> {
-    let wanted = broker.credential_headers().iter().filter(|name| cookies || ***name != *"cookie");
+    let wanted = broker.credential_headers().iter().filter(|name| cookies || ***name != *header::COOKIE.as_str());
     let found: Vec<_> = wanted.filter_map(|name| Some((Arc::clone(name), value(headers, name)?))).collect();
     (!found.is_empty()).then(|| Arc::new(Credentials(found)))
 }

@@ -54,6 +54,10 @@ pub struct Socket {
     /// Whether the peer sends objects without arrays: such peers read only one message a frame.
     bare: bool,
     next_ping: Instant,
+    /// When the peer was last heard: pings are answered by every library.
+    heard: Instant,
+    /// When it last had to do with a session.
+    bound: Instant,
     /// Set when the client said goodbye.
     close_at: Option<Instant>,
 }
@@ -72,8 +76,20 @@ struct Over(Option<CloseCode>);
 impl Socket {
     /// A socket that has just been opened.
     pub fn new(transport: Transport, caller: Caller, web_socket: WebSocket) -> Self {
-        let next_ping = Instant::now() + transport.settings().websocket_ping;
-        Self { transport, caller, web_socket, stream: None, held: None, bare: false, next_ping, close_at: None }
+        let now = Instant::now();
+        let next_ping = now + transport.settings().websocket_ping;
+        Self {
+            transport,
+            caller,
+            web_socket,
+            stream: None,
+            held: None,
+            bare: false,
+            next_ping,
+            heard: now,
+            bound: now,
+            close_at: None,
+        }
     }
 
     /// Serves the socket until either side ends it.
@@ -127,6 +143,7 @@ impl Socket {
     }
 
     async fn receive(&mut self, frame: Option<Result<WsMessage, Error>>) -> Result<(), Over> {
+        self.heard = Instant::now();
         match frame {
             Some(Ok(WsMessage::Text(text))) => self.request(text.as_bytes()).await,
             Some(Ok(WsMessage::Binary(_))) => Err(Over(Some(CloseCode::Unsupported))),
@@ -278,10 +295,22 @@ impl Socket {
             self.answer_held(plan, Delivery::default()).await?;
         }
         if self.next_ping <= now {
+            self.check_idle(now)?;
             self.next_ping = now + self.transport.settings().websocket_ping;
             self.write(WsMessage::Ping(Bytes::new())).await?;
         }
         Ok(())
+    }
+
+    /// A peer that answers no ping is gone; one without a session has no reason to stay.
+    fn check_idle(&mut self, now: Instant) -> Result<(), Over> {
+        let settings = self.transport.settings();
+        let patience = settings.idle_timeout.max(settings.websocket_ping * 2);
+        if self.stream.is_some() || self.held.is_some() {
+            self.bound = now;
+        }
+        let is_idle = |since: Instant| now.saturating_duration_since(since) >= patience;
+        if is_idle(self.heard) || is_idle(self.bound) { Err(Over(Some(CloseCode::Away))) } else { Ok(()) }
     }
 
     async fn stop(&mut self) -> Result<(), Over> {

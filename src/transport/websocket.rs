@@ -6,6 +6,7 @@ use super::{
     Transport,
     body::{Answer, AnswerBody},
     connection::Connection,
+    origin::Verdict,
     request, response,
     socket::Socket,
 };
@@ -27,14 +28,14 @@ const READ_BUFFER: usize = 4 << 10;
 
 impl Transport {
     /// Answers an upgrade and serves the socket in a task of its own.
-    pub(super) fn upgrade(self, connection: &Connection, parts: &mut Parts) -> Answer {
+    pub(super) fn upgrade(self, connection: &Connection, parts: &mut Parts, verdict: &Verdict) -> Answer {
         let Some(key) = accept_key(&parts.headers) else {
             return response::refused(BadRequest::malformed("Sec-WebSocket-Key", "missing, or not version 13"));
         };
         let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() else {
             return response::refused(BadRequest::malformed("Upgrade", "this connection cannot be upgraded"));
         };
-        let caller = request::caller(connection, parts, ConnectionType::WebSocket, self.settings());
+        let caller = request::caller(connection, parts, ConnectionType::WebSocket, verdict);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)

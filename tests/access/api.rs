@@ -85,10 +85,14 @@ async fn a_cookie_counts_where_pages_of_other_origins_cannot_use_it() {
     let cookie = format!("x=y; session={}", token("ann"));
     let own = bayeux(&server, &[("cookie", &cookie)], &handshake(json!({}))).await;
     assert_eq!(own["successful"], true, "{own}");
-    // A script element sends the cookie and says nothing of where it stands.
+    // A script element sends the cookie, and perhaps says nothing of where it stands.
     let message =
         handshake(json!({})).to_string().replace('"', "%22").replace(' ', "").replace('{', "%7B").replace('}', "%7D");
-    let script = server.call("GET", &format!("/bayeux?jsonp=f&message={message}"), &[("cookie", &cookie)], None).await;
+    let jsonp = format!("/bayeux?jsonp=f&message={message}");
+    let script = server.call("GET", &jsonp, &[("cookie", &cookie)], None).await;
+    assert!(script.1.to_string().contains("403::origin_denied"), "{}", script.1);
+    let own = format!("{}/page", server.origin());
+    let script = server.call("GET", &jsonp, &[("cookie", &cookie), ("referer", &own)], None).await;
     assert!(script.1.to_string().contains("403:no rule allows it:handshake_denied"), "{}", script.1);
     let foreign =
         [("cookie", cookie.as_str()), ("origin", "https://evil.example"), ("content-type", "application/json")];

@@ -76,7 +76,7 @@ const HELLO: &str =
     r#"[{"channel":"/meta/handshake","id":"1","version":"1.0","supportedConnectionTypes":["callback-polling"]}]"#;
 
 async fn get(cx: &Context, rest: &str) -> Result<Response> {
-    cx.send(&Request::new("GET", &cx.target(rest))).await
+    cx.send(&Request::new("GET", &cx.target(rest)).header("Referer", &cx.own_page())).await
 }
 
 fn greeted(response: &Response) -> Result<()> {

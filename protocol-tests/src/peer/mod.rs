@@ -193,7 +193,9 @@ impl Peer {
     pub fn request(&self, body: &str) -> Request {
         let request = match self.transport {
             Transport::CallbackPolling => {
-                Request::new("GET", &self.cx.target(&format!("?jsonp=cb&message={}", percent(body))))
+                let request = Request::new("GET", &self.cx.target(&format!("?jsonp=cb&message={}", percent(body))));
+                // Only pages load scripts, and their browsers say which page it is.
+                request.header("Referer", &self.cx.own_page())
             }
             _ => Request::json(&self.cx.target(""), body),
         };

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 /// How long a client that was refused for lack of room is asked to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// The shortest wait that is worth a try.
+const LEAST_WAIT: Duration = Duration::from_millis(100);
 
 impl Broker {
     /// Handles a handshake. The reply stands alone in its response; the session is returned beside it.
@@ -27,9 +29,14 @@ impl Broker {
     }
 
     /// A refused handshake: says whether and when to come back.
-    pub fn refuse_handshake(&self, message: &Message<'_>, error: ProtocolError) -> Reply {
+    pub fn refuse_handshake(&self, message: &Message<'_>, mut error: ProtocolError) -> Reply {
         let advice = self.advice();
-        let (advice, list) = match &error {
+        let (advice, list) = match &mut error {
+            // The advice says how long; the error need not say it again.
+            ProtocolError::RateLimited(wait) => {
+                let wait = wait.take().unwrap_or(RETRY_AFTER);
+                (Some(advice.with(Reconnect::Handshake).after(wait.max(LEAST_WAIT))), false)
+            }
             ProtocolError::NoCommonConnectionType(_) => (Some(advice.with(Reconnect::None)), true),
             ProtocolError::HandshakeDenied(_) | ProtocolError::NotAuthenticated(_) => {
                 (Some(advice.with(Reconnect::None)), false)

@@ -1,20 +1,21 @@
 //! `/meta/subscribe`: asks for channels, one or many, all or nothing. Subscribing again changes nothing.
 
 use crate::{
-    bayeux::{ChannelKind, Message, Pattern, ProtocolError, Reply, Seq, channel},
+    bayeux::{ChannelKind, ClientId, Message, Pattern, ProtocolError, Reply, Seq, channel},
     broker::{
         Begin, Broker, Caller, End, Happening, Session,
         session::{State, Subscription},
     },
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
 
 impl Broker {
     /// Handles a subscribe.
     pub async fn subscribe(&self, caller: &Caller, message: &Message<'_>) -> Reply {
         let reply = match self.try_subscribe(caller, message).await {
             Ok(()) => Reply::to(message),
+            Err(ProtocolError::RateLimited(Some(wait))) => self.refuse_for_now(message, wait),
             Err(error) => self.refuse_unknown(message, error),
         };
         echo_subscription(reply, message)
@@ -48,6 +49,20 @@ impl Broker {
         }
     }
 
+    /// Too often: the advice says how long to wait. As clients pause between connects, too, for as long as advice tells
+    /// them, the next connect tells them the normal one again.
+    fn refuse_for_now(&self, message: &Message<'_>, wait: Duration) -> Reply {
+        let session = message.client_id.as_deref().and_then(ClientId::parse).and_then(|id| self.sessions().get(id));
+        if let Some(session) = session {
+            let mut state = session.lock();
+            let advised = state.advised.as_mut();
+            advised.into_iter().for_each(|(_, advice)| *advice = advice.after(wait));
+            state.deadline += wait;
+        }
+        let reply = Reply::refuse(message, ProtocolError::RateLimited(None));
+        reply.advise(self.advice().after(wait.max(Duration::from_millis(1))))
+    }
+
     /// Where a subscription begins: with what is published from now on, unless an extension says otherwise.
     fn beginning(&self, message: &Message<'_>, pattern: &str) -> Result<Begin, ProtocolError> {
         for extension in self.extensions() {
@@ -58,15 +73,21 @@ impl Broker {
         Ok(Begin::Live)
     }
 
-    /// The patterns that lead to broadcast channels; service channels are accepted and mean nothing.
+    /// The patterns that lead to broadcast channels, each once; service channels are accepted and mean nothing. More than a
+    /// session may hold are refused before anybody is asked about them.
     fn subscribable(&self, names: &[Cow<'_, str>]) -> Result<Vec<Arc<str>>, ProtocolError> {
-        let mut patterns = Vec::with_capacity(names.len());
-        for name in names {
+        let mut patterns = Vec::new();
+        // Chosen by the peer, so hashed with the hasher that withstands that.
+        let mut seen = HashSet::new();
+        for name in names.iter().filter(|name| seen.insert(&***name)) {
             Pattern::parse(name, self.channel_limits()).ok_or(ProtocolError::SubscriptionInvalid)?;
             match channel::kind(name) {
                 ChannelKind::Meta => return Err(ProtocolError::ChannelDenied),
                 ChannelKind::Service => {}
                 ChannelKind::Broadcast => patterns.push(Arc::from(&**name)),
+            }
+            if patterns.len() > self.settings().max_subscriptions {
+                return Err(ProtocolError::TooManySubscriptions);
             }
         }
         Ok(patterns)

@@ -6,7 +6,7 @@ use crate::{
     broker::{Broker, Caller, Happening, Session, session::Subscription},
     engine::EngineError,
 };
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 impl Broker {
     /// Handles an unsubscribe.
@@ -54,9 +54,10 @@ impl Broker {
 
     async fn remove_now(&self, session: &Arc<Session>, names: &[impl AsRef<str>]) -> Result<(), EngineError> {
         self.lane(session.lane).unsubscribe(session, names);
+        let named: HashSet<&str> = names.iter().map(AsRef::as_ref).collect();
         let removed: Vec<_> = {
             let mut state = session.lock();
-            let is_named = |s: &mut Subscription| names.iter().any(|name| *name.as_ref() == *s.pattern);
+            let is_named = |s: &mut Subscription| named.contains(&*s.pattern);
             let removed: Vec<_> = state.subscriptions.extract_if(.., is_named).map(|s| s.pattern).collect();
             state.changes.0 += u64::from(!removed.is_empty());
             removed
