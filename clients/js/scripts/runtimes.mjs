@@ -31,5 +31,5 @@ for (const kind of Object.keys(KINDS).filter((kind) => KINDS[kind].transports.in
       }
     }
   }
-  await server.kill();
+  await server.stop();
 }

@@ -12,7 +12,7 @@ before(async () => {
 after(async () => {
   await browser.close();
   await pages.stop();
-  await server.kill();
+  await server.stop();
 });
 const until = (page, condition) => page.waitForFunction(condition, undefined, { timeout: 15_000 });
 

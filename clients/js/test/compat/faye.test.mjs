@@ -120,7 +120,7 @@ const applications = {
     const published = tried(client.publish("/other", "during"));
     await server.start();
     await published;
-    await until(() => story.filter((line) => line == "up mine").length == 2);
+    await until(() => story.filter((line) => line == "up mine").length > 1);
     // Published until heard: the subscription is renewed at some time after the server is back.
     for (let n = 0; !story.includes("after"); n++) {
       await tried(client.publish("/back", "after"));
@@ -137,12 +137,12 @@ for (const kind of Object.keys(KINDS)) {
     before(async () => {
       server = await Server.start(kind);
       // Faye's own client loses sessions and messages on cometd-nodejs-server, so there its story from Faye is the measure.
-      reference = kind == "cometd" ? await Server.start("faye") : server;
+      reference = await Server.start(kind == "cometd" ? "faye" : kind);
     });
-    after(() => Promise.all([server.kill(), reference.kill()]));
+    after(() => Promise.all([server.stop(), reference.stop()]));
     for (const [name, application] of Object.entries(applications)) {
       // Servers refuse in words of their own.
-      if (name == "what is refused" && kind != "faye") continue;
+      if (name == "what is refused" && kind == "cometd") continue;
       it(name, async () => {
         const theirs = await application(official, reference.url, reference);
         const story = await application(ours, server.url, server);
@@ -156,7 +156,7 @@ for (const kind of Object.keys(KINDS)) {
 describe("compat/faye by itself", () => {
   let server;
   before(async () => (server = await Server.start("faye")));
-  after(() => server.kill());
+  after(() => server.stop());
 
   it("has every name of Faye's client that applications use", () => {
     const ignored = /^(initialize|debug|info|warn|error|fatal|writeLog|timeout|callback|errback|then|setDeferredStatus|handshake|pipeThroughExtensions|addListener|once|removeAllListeners|listeners|countListeners|emit)$/;

@@ -5,7 +5,8 @@
 import { BayeuxError, Client } from "@bayeuxd/client";
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
-const PATIENCE = 20_000;
+/** How long something may take that must happen, in milliseconds: the machine may be busy. */
+const PATIENCE = 60_000;
 
 /** Lets everything that is already possible happen. */
 export const settle = async () => {
