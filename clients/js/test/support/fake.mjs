@@ -140,3 +140,11 @@ export const record = (client) => {
   client.on("error", ({ error, channel }) => log.push({ error: String(error), channel }));
   return log;
 };
+
+/** Chances between 0 and 1 that are the same for the same seed (mulberry32). */
+export const dice = (seed) => () => {
+  seed = (seed + 0x6d2b79f5) | 0;
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+};

@@ -82,7 +82,7 @@ export class Server {
     this.backend = await startBackend();
     this.#folder = mkdtempSync(join(tmpdir(), "bayeux-client-"));
     const file = join(this.#folder, "bayeuxd.toml");
-    writeFileSync(file, settings.replaceAll("$FOLDER", this.#folder) + this.backend.configuration);
+    writeFileSync(file, settings + this.backend.configuration);
     this.#arguments = [bayeuxd, "serve", "--config", file, "--listen", `127.0.0.1:${this.port}`];
   }
 
