@@ -29,7 +29,7 @@ const makeClient = (page, type, url = "/bayeux", channel = "/page/*") =>
     },
     [type, url, channel],
   );
-const until = (page, condition) => page.waitForFunction(condition, undefined, { timeout: 15_000 });
+const until = (page, condition) => page.waitForFunction(condition, undefined, { timeout: 60_000 });
 
 for (const [kind, { transports }] of Object.entries(KINDS)) {
   describe(`${kind} in Chromium`, () => {

@@ -31,6 +31,8 @@ export const forPage = async (name, from, to) => {
     bundle: true,
     format: "iife",
     globalName: "application",
+    // Faye's own package expects it of its bundler.
+    define: { global: "globalThis" },
     write: false,
     logLevel: "error",
   });
