@@ -41,7 +41,7 @@ export class Chat {
     cometd.registerExtension("ack", new AckExtension());
     cometd.registerExtension("timestamp", new TimeStampExtension());
     cometd.registerExtension("mark", (this.mark = new MarkExtension()));
-    cometd.configure({ logLevel: "error", backoffIncrement: 100, maxBackoff: 300, maxNetworkDelay: 5000, ...options });
+    cometd.configure({ logLevel: "error", backoffIncrement: 100, maxBackoff: 300, maxNetworkDelay: 30_000, ...options });
     cometd.onListenerException = (error, handle) => tell(`bug: ${error.message} on ${handle.channel}`);
     cometd.addListener("/meta/handshake", this, "handshaken");
     cometd.addListener("/meta/connect", this, this.connected);

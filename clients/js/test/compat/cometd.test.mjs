@@ -37,7 +37,7 @@ const storyteller = ({ CometD, kind }, options) => {
   const story = [];
   const tell = (line) => story.at(-1) != line && story.push(line);
   for (const name of META) cometd.addListener("/meta/" + name, (message) => tell(`${name}: ${show(message)}`));
-  cometd.configure({ logLevel: "error", maxNetworkDelay: 1000, backoffIncrement: 100, maxBackoff: 300, WebSocket, ...options });
+  cometd.configure({ logLevel: "error", maxNetworkDelay: 30_000, backoffIncrement: 100, maxBackoff: 300, WebSocket, ...options });
   return { cometd, story, tell };
 };
 

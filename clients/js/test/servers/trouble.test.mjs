@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Client, longPolling, websocket } from "@bayeuxd/client";
+import { CometD } from "@bayeuxd/client/compat/cometd";
 import WebSocket from "ws";
 import { dice, failure, record, until } from "../support/fake.mjs";
 import { Proxy } from "../support/proxy.mjs";
@@ -110,6 +111,53 @@ if (KINDS.bayeuxd) {
       assert.ok(gaps.every(({ channel, since }) => channel == "/killed/a" && since > 0));
     });
   }
+
+  describe("a session that has expired while the client was away", () => {
+    let server, proxy, writer;
+    before(async () => {
+      server = await Server.start("bayeuxd", '[broker]\nmax_interval = "2s"\nsweep_period = "100ms"\n');
+      proxy = await Proxy.start(server);
+      writer = await open(server.url);
+    });
+    after(() => Promise.all([server.stop(), proxy.stop()]));
+
+    /** Publishes 0 to 3 while the session is there, is lost, and is no more. */
+    const goAway = async (channel, heard, clientId) => {
+      await writer.publish(channel, 0, { attempts: Infinity });
+      await until(() => heard.length);
+      proxy.refusing = true;
+      proxy.cut();
+      await writer.publish(channel, 1, { attempts: Infinity });
+      for (let known = true; known; ) known = (await fetch(new URL(`/api/v1/sessions/${clientId}`, server.url))).ok;
+      await writer.publish(channel, 2, { attempts: Infinity });
+      proxy.refusing = false;
+      await writer.publish(channel, 3, { attempts: Infinity });
+      await until(() => heard.includes(3));
+      assert.deepEqual(heard, numbers(4));
+    };
+
+    it("is replaced by one that goes on where the other was", async () => {
+      const reader = await open(proxy.url);
+      const { clientId } = reader;
+      const heard = [];
+      await reader.subscribe("/expired/a", ({ data }) => heard.push(data)).ready;
+      await goAway("/expired/a", heard, clientId);
+      assert.notEqual(reader.clientId, clientId);
+    });
+
+    it("costs a CometD application that subscribes again nothing either", async () => {
+      const cometd = new CometD();
+      cometd.configure({ url: proxy.url, WebSocket, logLevel: "error", backoffIncrement: 10, maxBackoff: 100 });
+      const heard = [];
+      const subscribed = new Promise((resolve) => {
+        cometd.addListener("/meta/handshake", ({ successful }) => successful && cometd.subscribe("/expired/b", ({ data }) => heard.push(data), resolve));
+      });
+      cometd.handshake();
+      await subscribed;
+      await goAway("/expired/b", heard, cometd.getClientId());
+      await new Promise((resolve) => cometd.disconnect(resolve));
+    });
+  });
 
   describe("a reader that is too slow for the log", () => {
     const SMALL = `
