@@ -11,8 +11,6 @@ import type { Message } from "./types.js";
 interface Task extends Details {
   _attempts: number;
   _message: Message;
-  /** Refused once because the session was gone. */
-  _again?: boolean;
   /** The reply to a call has come, its answer has not. */
   _accepted?: boolean;
   _timer?: ReturnType<typeof setTimeout>;
@@ -26,6 +24,8 @@ export interface Details {
   _attempts?: number;
   /** The queue is written by ascending order. Default: the order of the program. */
   _order?: number;
+  /** Not to be written again when it is refused because the session is gone; so is what was already, once. */
+  _again?: boolean;
   /** Completes the message just before it is written. */
   _prepare?(message: Message): void;
   /** After the reply comes an answer, within this time. */
@@ -86,7 +86,7 @@ export class Outbox {
   _exchange(link: Link | undefined, message: Message, hold?: number): Promise<Message> {
     return new Promise((resolve, reject) => {
       if (!link) throw new BayeuxError("connection lost");
-      this.#turn = this.#task(message, {}, resolve, reject);
+      this.#turn = this.#task(message, { _again: true }, resolve, reject);
       this.#write(link, [this.#turn], hold);
     });
   }
@@ -127,7 +127,7 @@ export class Outbox {
 
   #refused(task: Task, reply: Message): void {
     const error = new BayeuxError(reply.error, reply);
-    if (task == this.#turn || !isStale(error) || task._again) return task._reject(error);
+    if (!isStale(error) || task._again) return task._reject(error);
     // Not accepted, so it is safe to write again in the next session; the pending connect learns that one is needed.
     task._again = true;
     task._attempts++;
