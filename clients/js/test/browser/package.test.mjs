@@ -17,12 +17,16 @@ const NAMES = {
 };
 
 describe("the packed package", () => {
-  let installed, home;
+  let installed, home, browser, pages;
   before(async () => {
-    installed = await installPackage();
+    [installed, browser, pages] = await Promise.all([installPackage(), launch(), servePages()]);
     home = join(installed.folder, "node_modules/@bayeuxd/client");
   });
-  after(() => installed.remove());
+  after(async () => {
+    await browser.close();
+    await pages.stop();
+    await installed.remove();
+  });
 
   const node = async (...args) => JSON.parse((await run(process.execPath, args, { cwd: installed.folder })).stdout);
   const entries = JSON.stringify(Object.keys(NAMES));
@@ -57,13 +61,11 @@ describe("the packed package", () => {
     ["faye", () => new Faye.Client("/bayeux") && "disconnected"],
   ]) {
     it(`has ${file}.js for a script element`, async () => {
-      const [browser, pages] = await Promise.all([launch(), servePages()]);
       const page = await openPage(browser, pages.url);
       await page.addScriptTag({ path: join(home, "dist/browser", `${file}.js`) });
       assert.equal(await page.evaluate(makes), "disconnected");
       assert.deepEqual(page.errors, []);
-      await browser.close();
-      await pages.stop();
+      await page.close();
     });
   }
 });

@@ -164,7 +164,7 @@ if (KINDS.bayeuxd) {
 [engine.memory]
 max_messages = 50
 `;
-    for (const [onGap, told] of [["signal", 1], ["rehandshake", 1]]) {
+    for (const onGap of ["signal", "rehandshake"]) {
       it(`is told which positions it will not get, with on_gap = "${onGap}"`, async (t) => {
         const server = await Server.start("bayeuxd", `[broker]\nmax_queue = 10\non_gap = "${onGap}"\n${SMALL}`);
         const proxy = await Proxy.start(server);
@@ -178,14 +178,14 @@ max_messages = 50
         await writer.publish("/slow/a", 0);
         await until(() => heard.length == 1);
         proxy.pause();
-        for (const n of numbers(300, 1)) await writer.publish("/slow/a", n);
+        for (const n of numbers(120, 1)) await writer.publish("/slow/a", n);
         proxy.resume();
-        await until(() => gaps.length >= told && heard.at(-1)[1] == 300, () => JSON.stringify([gaps, heard.at(-1), reader.state]));
+        await until(() => gaps.length && heard.at(-1)[1] == 120, () => JSON.stringify([gaps, heard.at(-1), reader.state]));
         const positions = heard.map(([position]) => position);
         assert.deepEqual(positions, [...new Set(positions)].sort((a, b) => a - b), "each once, in order");
         const { first, last } = gaps.find((gap) => gap.first);
         assert.ok(positions.every((position) => position < first || position > last), "what is told to be lost did not come");
-        assert.ok(heard.length < 300);
+        assert.ok(heard.length < 120);
       });
     }
   });
