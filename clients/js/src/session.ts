@@ -301,8 +301,8 @@ export class Session {
   #receive(message: Message): void {
     const { channel, data, advice, ext } = message;
     Object.assign(this.#advice, advice);
-    // It comes with replies to connects, also with the one that ends the session.
-    if (ext?.gap) this._emit("gap", { detail: ext.gap });
+    // It comes with replies to connects, also with the one that ends the session; in an event it is somebody else's.
+    if (ext?.gap && data === undefined) this._emit("gap", { detail: ext.gap });
     if (this.#outbox._settle(message)) return;
     if (data !== undefined) this._feeds._deliver(message as Delivery);
     else if (channel == "/meta/disconnect") this.#end(closedByServer(message));
