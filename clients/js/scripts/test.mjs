@@ -9,7 +9,7 @@ import { root } from "./common.mjs";
 
 const SUITES = { node: ["compat", "servers", "unit"], browser: ["browser"] };
 // Counts for whole files, too.
-const TEST_TIMEOUT_MS = 150_000;
+const TEST_TIMEOUT_MS = 300_000;
 
 const suite = process.argv[2];
 const files = SUITES[suite].flatMap((folder) =>

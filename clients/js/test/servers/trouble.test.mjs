@@ -13,7 +13,7 @@ import { Proxy } from "../support/proxy.mjs";
 import { KINDS, Server } from "../support/servers.mjs";
 
 const SEED = +(process.env.SEED ?? 1);
-const MESSAGES = 60;
+const MESSAGES = 30;
 const make = { websocket: () => websocket({ WebSocket }), "long-polling": () => longPolling({ upgradeInterval: 50 }) };
 const WAYS = { websocket: ["websocket"], "long-polling": ["long-polling"], both: ["websocket", "long-polling"] };
 const numbers = (count, from = 0) => Array.from({ length: count }, (_, n) => from + n);
@@ -60,7 +60,7 @@ if (KINDS.bayeuxd) {
         proxy.withoutWebSockets = false;
         await until(() => heard.includes(MESSAGES - 1), () => `only ${heard.length} arrived, the reader is ${reader.state}`);
         assert.deepEqual(heard, numbers(MESSAGES));
-        assert.ok(losses > 5, `there was trouble: ${losses} losses`);
+        assert.ok(losses > 3, `there was trouble: ${losses} losses`);
         assert.equal(reader.clientId, clientId, "with acknowledgement the session goes on");
         assert.deepEqual([...used].sort(), [...ways].sort());
       });
