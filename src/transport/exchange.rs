@@ -33,13 +33,6 @@ pub struct Dispatched {
     pub delay: Duration,
 }
 
-impl Dispatched {
-    /// Whether a connect of it will probably be held for long.
-    pub fn will_wait(&self) -> bool {
-        self.connects.iter().any(|c| matches!(c, Connect::Planned(plan) if plan.quiet && !plan.hold.is_zero()))
-    }
-}
-
 impl Exchange {
     /// An exchange on a broker.
     pub fn new(broker: Broker, limiter: HandshakeLimiter, limits: DecodeLimits) -> Self {
@@ -60,7 +53,9 @@ impl Exchange {
             let run = rest.iter().take_while(|m| is_publish(m)).count();
             if run > 0 {
                 let publishes: Vec<&Message<'_>> = rest[..run].iter().collect();
-                done.replies.extend(self.broker.publish(caller, &publishes).await);
+                let replies = self.broker.publish(caller, &publishes).await;
+                let answered = publishes.iter().zip(replies);
+                done.replies.extend(answered.map(|(message, reply)| self.broker.received(message).added_to(reply)));
                 rest = &rest[run..];
                 continue;
             }
@@ -78,8 +73,11 @@ impl Exchange {
     }
 
     async fn handle(&self, caller: &Caller, message: &Message<'_>, done: &mut Dispatched) {
+        if message.channel == meta::CONNECT {
+            return;
+        }
+        let additions = self.broker.received(message);
         let reply = match &*message.channel {
-            meta::CONNECT => return,
             meta::HANDSHAKE if !self.limiter.allows(caller.peer) => {
                 self.broker.refuse_handshake(message, ProtocolError::RateLimited)
             }
@@ -93,7 +91,7 @@ impl Exchange {
             meta::DISCONNECT => self.broker.disconnect(caller, message).await,
             _ => Reply::refuse(message, message.fault.clone().unwrap_or(ProtocolError::ChannelDenied)),
         };
-        done.replies.push(reply);
+        done.replies.push(additions.added_to(reply));
     }
 
     /// Only the first unknown session of a batch counts: one request is one question.

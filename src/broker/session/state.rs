@@ -45,12 +45,14 @@ pub struct State {
     pub subscriptions: Vec<Subscription>,
     /// When it expires unless something happens before.
     pub deadline: Instant,
+    /// When the client last did something else than connect; `None` while that is not known.
+    pub active: Option<Instant>,
+    /// The newest position handed out when that was last looked at.
+    pub handed_before: Seq,
     /// The pause the client announced or was advised, counted into its deadline.
     pub interval: Duration,
     /// The transport that connected last and the advice it was given; `None` before the first connect.
     pub advised: Option<(ConnectionType, Advice)>,
-    /// The newest position handed out when it last connected.
-    pub handed_before: Seq,
     /// Set once it is over.
     pub ended: Option<End>,
 }
@@ -108,9 +110,10 @@ impl State {
             identity: Arc::default(),
             subscriptions: Vec::new(),
             deadline,
+            active: None,
+            handed_before: now_at,
             interval: Duration::ZERO,
             advised: None,
-            handed_before: now_at,
             ended: None,
         }
     }
