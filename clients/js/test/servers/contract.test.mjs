@@ -182,7 +182,7 @@ for (const [kind, { transports, denies, calls, ack }] of Object.entries(KINDS)) 
       });
 
       it("notices a server that stands still, and gets back the session when it moves on", async () => {
-        const client = open({ networkTimeout: 300 });
+        const client = open({ networkTimeout: 2000 });
         const channel = fresh();
         const heard = [];
         client.subscribe(channel, ({ data }) => heard.push(data));
@@ -195,7 +195,7 @@ for (const [kind, { transports, denies, calls, ack }] of Object.entries(KINDS)) 
           server.thaw();
         }
         await until(() => client.state == "connected");
-        await client.publish(channel, "heard");
+        await client.publish(channel, "heard", { attempts: Infinity });
         await until(() => heard.includes("heard"));
       });
 
