@@ -39,7 +39,8 @@ step "set up" scripts/setup.sh
 step "unit and property tests" cargo test --workspace --quiet --no-fail-fast
 step "protocol tests" scripts/protocol-tests.sh
 step_twice "real clients" in_folder clients/interop npm test --silent
-# clients/js is in the making and has its own commands: npm test, npm run test:browser, npm run size.
+# In Node, in Chromium, in Deno and Bun; its size and its reference.
+step_twice "client in JavaScript" in_folder clients/js npm run check --silent
 
 printf '\n==== summary\n'
 printf '%s\n' "${summary[@]}"

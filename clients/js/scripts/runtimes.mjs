@@ -1,6 +1,6 @@
 /*
  * Runs the smoke test in every JavaScript runtime that is here: `npm run test:runtimes`.
- * Deno, Bun and other Nodes are found by DENO, BUN, NODE or on the PATH; the ones not found are named.
+ * Deno and Bun come with `npm ci`, or are found by DENO, BUN, NODE or on the PATH; the ones not found are named.
  */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
@@ -21,15 +21,15 @@ for (const kind of Object.keys(KINDS).filter((kind) => KINDS[kind].transports.in
   for (const [name, { command, args }] of Object.entries(RUNTIMES)) {
     try {
       const version = (await run(command, ["--version"])).stdout.split("\n")[0];
-      const { stdout } = await run(command, [...args, smoke, server.url], { timeout: 30_000 });
+      const { stdout } = await run(command, [...args, smoke, server.url], { timeout: 90_000 });
       console.log(`${name} (${version}) on ${kind}: ${stdout.trim().replace(/\n/g, ", ")}`);
     } catch (error) {
-      if (error.code == "ENOENT") console.log(`${name}: not here, not run`);
+      if (error.code == "ENOENT") console.log(`${name}: skipped, it is not here`);
       else {
         console.log(`${name} on ${kind}: FAILED\n${error.stdout}${error.stderr}`);
         process.exitCode = 1;
       }
     }
   }
-  await server.kill();
+  await server.stop();
 }

@@ -43,8 +43,8 @@ export class Client<M = any, S = any> extends Session {
   }
 
   /** Sends what is queued, says goodbye, and ends all iterations. Callbacks stay for the next `connect()`. */
-  async disconnect({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    await this._stop(signal);
+  disconnect({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    return this._stop(signal);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -57,6 +57,8 @@ export class Client<M = any, S = any> extends Session {
     data: Published<M, C>,
     { fields, attempts = 1, signal }: PublishOptions = {},
   ): Promise<void> {
+    // What may be written again must not count again; a server that does not know the name ignores it.
+    if (attempts > 1) fields = { ...fields, ext: { idempotency: "" + Math.random() + Math.random(), ...fields?.ext } };
     await this._request({ ...fields, channel, data }, { _attempts: attempts, _signal: signal });
   }
 
@@ -67,7 +69,7 @@ export class Client<M = any, S = any> extends Session {
     { fields, timeout = this._patience, signal }: CallOptions = {},
   ): Promise<Answer<S, K>> {
     const channel = target[0] == "/" ? target : "/service/" + target;
-    return (await this._request({ ...fields, channel, data }, { _attempts: 1, _signal: signal, _answerWithin: timeout })).data;
+    return (await this._request({ ...fields, channel, data }, { _signal: signal, _answerWithin: timeout })).data;
   }
 
   /** Subscribes: iterate over the result, or give a callback. May be called before `connect()`. */

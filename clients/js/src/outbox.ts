@@ -9,9 +9,8 @@ import type { Link } from "./transport/transport.js";
 import type { Message } from "./types.js";
 
 interface Task extends Details {
+  _attempts: number;
   _message: Message;
-  /** Refused once because the session was gone. */
-  _again?: boolean;
   /** The reply to a call has come, its answer has not. */
   _accepted?: boolean;
   _timer?: ReturnType<typeof setTimeout>;
@@ -21,10 +20,12 @@ interface Task extends Details {
 
 /** How to treat a message. */
 export interface Details {
-  /** How often it may still be written. */
-  _attempts: number;
+  /** How often it may still be written. Default 1. */
+  _attempts?: number;
   /** The queue is written by ascending order. Default: the order of the program. */
   _order?: number;
+  /** Not to be written again when it is refused because the session is gone; so is what was already, once. */
+  _again?: boolean;
   /** Completes the message just before it is written. */
   _prepare?(message: Message): void;
   /** After the reply comes an answer, within this time. */
@@ -63,22 +64,21 @@ export class Outbox {
   /** Queues a message; resolves with its reply, or with a call's answer. */
   _request(message: Message, details: Details): Promise<Message> {
     const { _signal, _answerWithin } = details;
-    return new Promise((resolve, reject) => {
-      const settled = <T>(settle: (result: T) => void) => (result: T) => {
-        clearTimeout(late);
-        off();
-        settle(result);
-      };
-      const task = this.#task(message, details, settled(resolve), settled(reject));
+    let late: ReturnType<typeof setTimeout> | 0 | undefined;
+    let off: () => void;
+    return new Promise<Message>((resolve, reject) => {
+      const task = this.#task(message, details, resolve, reject);
       this.#queue.push(task);
       const giveUp = (error: unknown) => {
         this.#queue = this.#queue.filter((other) => other != task);
         this.#forget(task);
-        task._reject(error);
+        reject(error);
       };
-      const late = _answerWithin && setTimeout(giveUp, _answerWithin, new BayeuxError("406::timeout"));
-      let off = () => {};
+      late = _answerWithin && setTimeout(giveUp, _answerWithin, new BayeuxError("406::timeout"));
       off = onAbort(_signal, giveUp);
+    }).finally(() => {
+      clearTimeout(late || undefined);
+      off();
     });
   }
 
@@ -86,7 +86,7 @@ export class Outbox {
   _exchange(link: Link | undefined, message: Message, hold?: number): Promise<Message> {
     return new Promise((resolve, reject) => {
       if (!link) throw new BayeuxError("connection lost");
-      this.#turn = this.#task(message, { _attempts: 1 }, resolve, reject);
+      this.#turn = this.#task(message, { _again: true }, resolve, reject);
       this.#write(link, [this.#turn], hold);
     });
   }
@@ -127,7 +127,7 @@ export class Outbox {
 
   #refused(task: Task, reply: Message): void {
     const error = new BayeuxError(reply.error, reply);
-    if (task == this.#turn || !isStale(error) || task._again) return task._reject(error);
+    if (!isStale(error) || task._again) return task._reject(error);
     // Not accepted, so it is safe to write again in the next session; the pending connect learns that one is needed.
     task._again = true;
     task._attempts++;
@@ -138,7 +138,7 @@ export class Outbox {
 
   #task(message: Message, details: Details, resolve: Task["_resolve"], reject: Task["_reject"]): Task {
     const id = ++this.#lastId;
-    return { _order: id, ...details, _message: { ...message, id: "" + id }, _resolve: resolve, _reject: reject };
+    return { _order: id, _attempts: 1, ...details, _message: { ...message, id: "" + id }, _resolve: resolve, _reject: reject };
   }
 
   #write(link: Link, tasks: Task[], hold = 0): void {

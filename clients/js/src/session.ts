@@ -33,17 +33,17 @@ export class Session {
   #current = 0;
   #link: Link | undefined;
   /** The link has carried a success and there is a session: queued messages may be written. */
-  #ready = false;
-  #failures = 0;
+  #ready?: boolean;
+  #failures!: number;
   /** Why the server refused the credentials last. */
   #refusal: BayeuxError | undefined;
 
   #outbox: Outbox;
-  #advice: Advice = { timeout: 60_000, interval: 0 };
+  #advice: Advice = { timeout: 60_000 };
   /** What the next connect acknowledges, when that was negotiated. */
   #ack: number | undefined;
   /** @internal Positions were negotiated. */
-  _replay = false;
+  _replay?: boolean;
 
   constructor(url: string | readonly string[], options: ClientOptions) {
     this._options = options;
@@ -186,7 +186,6 @@ export class Session {
     );
     const { ext, advice } = reply;
     this.#ack = ext?.ack ?? this.#ack;
-    if (ext?.gap) this._emit("gap", { detail: ext.gap });
     if (advice?.reconnect == "none") throw closedByServer(reply);
     // Only a connect that was held says that things are stable; until then the back-off keeps growing.
     if (!first) this.#failures = 0;
@@ -208,23 +207,23 @@ export class Session {
     const denied = reply && (code == 401 || code == 403);
     const count = this.#candidates.length;
     let pause = interval;
+    let anew = denied || isStale(error);
     if (denied && this._options.token && !this.#refusal) {
       this.#refusal = error;
-      this.#outbox._clientId = undefined;
       pause = 0;
     } else if (reconnect == "none" || (denied && !reconnect)) {
       return this.#end(error);
-    } else if (denied || isStale(error)) {
-      this.#outbox._clientId = undefined;
+    } else if (anew) {
       if (this.#failures) pause += this.#jitter(this.#failures);
     } else {
       this.#drop(error);
       // Without acknowledgement, what was on its way is lost to this session; a new one can replay it.
-      if (this.#ack == null && this._feeds._last) this.#outbox._clientId = undefined;
+      anew = this.#ack == null && this._feeds._last;
       if (!this.#ready) this.#current = (this.#current + 1) % count;
       // An untried candidate gets its chance at once; when all have failed it is time to wait.
       if (this.#failures % count == 0) pause += this.#jitter(this.#failures / count);
     }
+    if (anew) this.#outbox._clientId = undefined;
     this.#ready = false;
     this.#failures++;
     this.#enter(this.#state == "connecting" ? this.#state : "reconnecting", error);
@@ -249,19 +248,16 @@ export class Session {
 
   // ---- links
 
-  /** The candidate with the preferred transport at the same URL. */
-  #best(index: number): number {
-    return index - (index % this._options.transports.length);
-  }
-
   #open(index: number, opened = () => {}): Link {
     const { _url, _transport } = this.#candidates[index]!;
+    // The same URL with the preferred transport.
+    const best = index - (index % this._options.transports.length);
     const fail = (why: unknown) => link == this.#link && this.#drop(new BayeuxError(why));
     const link: Link = _transport.open({
       url: _url,
       opened,
       fail,
-      preferred: index == this.#best(index) ? undefined : (opened) => this.#open(this.#best(index), opened),
+      preferred: index == best ? undefined : (opened) => this.#open(best, opened),
       receive: (messages) => link == this.#link && messages.forEach((message) => this.#receive(message)),
     });
     return link;
@@ -279,7 +275,7 @@ export class Session {
     if (!better) return false;
     this.#link!.close();
     this.#link = better;
-    this.#current = this.#best(this.#current);
+    this.#current -= this.#current % this._options.transports.length;
     return true;
   }
 
@@ -303,8 +299,10 @@ export class Session {
   }
 
   #receive(message: Message): void {
-    const { channel, data, advice } = message;
+    const { channel, data, advice, ext } = message;
     Object.assign(this.#advice, advice);
+    // It comes with replies to connects, also with the one that ends the session; in an event it is somebody else's.
+    if (ext?.gap && data === undefined) this._emit("gap", { detail: ext.gap });
     if (this.#outbox._settle(message)) return;
     if (data !== undefined) this._feeds._deliver(message as Delivery);
     else if (channel == "/meta/disconnect") this.#end(closedByServer(message));

@@ -17,16 +17,16 @@ export class Subscription<T = any> implements AsyncIterable<Delivery<T>> {
   /** @internal Where the server was asked to begin; -1: now. Counts while `_last` is not known. */
   _from: number;
   /** @internal Whatever was to be replayed has begun to come, so others' messages tell how far this one has come, too. */
-  _settled = false;
+  _settled?: boolean;
   /** @internal Joined others with a replay of its own, which has not begun. */
-  _rewinds = false;
+  _rewinds?: boolean;
   /** @internal The server has accepted it. */
   _confirm!: () => void;
   /** @internal Ends it, in error when there is one. */
   _end!: (error?: unknown) => void;
 
   #buffer: Delivery<T>[] = [];
-  #ended = false;
+  #ended?: boolean;
   #error: unknown;
   #wake = () => {};
 

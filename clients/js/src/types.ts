@@ -78,7 +78,7 @@ export interface StateEvent {
   previous: State;
   /** Why, when it was not asked for. */
   reason?: BayeuxError;
-  /** With `connected`: the session is the same as before, so nothing was missed. */
+  /** With `connected`: the session is the same as before. */
   resumed?: boolean;
 }
 
@@ -130,13 +130,14 @@ export interface RequestOptions {
   /** Gives up waiting; a message not yet written is not sent at all. */
   signal?: AbortSignal;
   /** More fields for the message, `ext` for instance. */
-  fields?: Record<string, unknown>;
+  fields?: Record<string, any>;
 }
 
 export interface PublishOptions extends RequestOptions {
   /**
    * How often the message may be written before its promise fails. Default 1: what was written when the link broke
    * is reported as lost, because the server may or may not have it. Waiting for a connection does not count.
+   * With more than one the message carries a key, `ext.idempotency`, by which bayeuxd takes it once all the same.
    */
   attempts?: number;
 }
@@ -156,5 +157,5 @@ export interface SubscribeOptions {
   /** For iteration, when the buffer is full: end it with an error (default) or drop the oldest. */
   overflow?: "error" | "drop";
   /** More fields for the subscribe message. */
-  fields?: Record<string, unknown>;
+  fields?: Record<string, any>;
 }

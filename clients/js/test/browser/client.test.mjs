@@ -29,7 +29,7 @@ const makeClient = (page, type, url = "/bayeux", channel = "/page/*") =>
     },
     [type, url, channel],
   );
-const until = (page, condition) => page.waitForFunction(condition, undefined, { timeout: 15_000 });
+const until = (page, condition) => page.waitForFunction(condition, undefined, { timeout: 60_000 });
 
 for (const [kind, { transports }] of Object.entries(KINDS)) {
   describe(`${kind} in Chromium`, () => {
@@ -38,7 +38,7 @@ for (const [kind, { transports }] of Object.entries(KINDS)) {
       server = await Server.start(kind);
       pages.port = server.port;
     });
-    after(() => server.kill());
+    after(() => server.stop());
 
     for (const type of transports) {
       it(`${type}: hears itself, survives a killed server, disconnects`, async () => {
@@ -122,7 +122,7 @@ describe("the browser's own events", () => {
     server = await Server.start("faye");
     pages.port = server.port;
   });
-  after(() => server.kill());
+  after(() => server.stop());
 
   it("being back online ends the wait at once", async () => {
     const page = await openPage(browser, pages.url, "/dist/browser/bayeux.js");

@@ -1,8 +1,12 @@
-/* The compatibility layers as one file each, under the global names that existing pages use. */
+/*
+ * The compatibility layers in Chromium: as one file each, under the global names that existing pages use, and in the chats
+ * of test/apps, which run as they are and with one import changed.
+ */
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { forPage } from "../support/application.mjs";
 import { launch, openPage, servePages } from "../support/browser.mjs";
-import { Server } from "../support/servers.mjs";
+import { KINDS, Server } from "../support/servers.mjs";
 
 let browser, pages, server;
 before(async () => {
@@ -12,9 +16,10 @@ before(async () => {
 after(async () => {
   await browser.close();
   await pages.stop();
-  await server.kill();
+  await server.stop();
 });
-const until = (page, condition) => page.waitForFunction(condition, undefined, { timeout: 15_000 });
+beforeEach(() => (pages.port = server.port));
+const until = (page, condition) => page.waitForFunction(condition, undefined, { timeout: 60_000 });
 
 describe("org.cometd", () => {
   /** A small chat in the style of CometD's tutorial. */
@@ -99,3 +104,53 @@ describe("Faye", () => {
     await page.close();
   });
 });
+
+// In Node they run on every server; here on one that has everything.
+for (const kind of [KINDS.bayeuxd ? "bayeuxd" : "faye"]) {
+  describe(`chats on ${kind}, in a page`, () => {
+    const { transports, calls, denies } = KINDS[kind];
+    let behind;
+    before(async () => (behind = await Server.start(kind)));
+    beforeEach(() => (pages.port = behind.port));
+    after(() => behind.stop());
+
+    /** An afternoon of the chat with one library; see test/apps. */
+    const spend = async (name, from, to, options) => {
+      const page = await openPage(browser, pages.url);
+      await page.exposeFunction("kill", () => behind.kill());
+      await page.exposeFunction("start", () => behind.start());
+      await page.addScriptTag({ content: await forPage(name, from, to) });
+      const story = await page.evaluate(
+        async ([options, abilities, websocket]) => {
+          const until = async (condition, what) => {
+            for (const deadline = performance.now() + 60_000; !condition(); ) {
+              if (performance.now() > deadline) throw new Error("never happened: " + what());
+              await new Promise((resolve) => setTimeout(resolve, 5));
+            }
+          };
+          const prepare = (cometd) => websocket || cometd.unregisterTransport("websocket");
+          return application.afternoon({ options, server: { kill, start, ...abilities }, until, prepare });
+        },
+        [options, { calls, denies }, transports.includes("websocket")],
+      );
+      assert.deepEqual(page.errors, []);
+      await page.close();
+      return story;
+    };
+
+    it("written for CometD", async () => {
+      const theirs = await spend("cometd-chat", "cometd", "cometd", { url: pages.url + "/bayeux" });
+      const ours = await spend("cometd-chat", "cometd", "@bayeuxd/client/compat/cometd", { url: pages.url + "/bayeux" });
+      assert.deepEqual(ours, theirs);
+      assert.ok(theirs.counted && theirs.ann.length > 15, "there is a story to compare");
+    });
+
+    it("written for Faye", async () => {
+      const options = { url: pages.url + "/bayeux", retry: 0.05 };
+      const theirs = await spend("faye-chat", "faye", "faye", options);
+      const ours = await spend("faye-chat", "faye", "@bayeuxd/client/compat/faye", options);
+      assert.deepEqual(ours, theirs);
+      assert.ok(theirs.ann.length > 7, "there is a story to compare");
+    });
+  });
+}

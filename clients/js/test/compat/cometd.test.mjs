@@ -37,7 +37,7 @@ const storyteller = ({ CometD, kind }, options) => {
   const story = [];
   const tell = (line) => story.at(-1) != line && story.push(line);
   for (const name of META) cometd.addListener("/meta/" + name, (message) => tell(`${name}: ${show(message)}`));
-  cometd.configure({ logLevel: "error", maxNetworkDelay: 1000, backoffIncrement: 100, maxBackoff: 300, WebSocket, ...options });
+  cometd.configure({ logLevel: "error", maxNetworkDelay: 30_000, backoffIncrement: 100, maxBackoff: 300, WebSocket, ...options });
   return { cometd, story, tell };
 };
 
@@ -203,7 +203,7 @@ for (const kind of Object.keys(KINDS)) {
   describe(`the same application on ${kind}`, () => {
     let server;
     before(async () => (server = await Server.start(kind)));
-    after(() => server.kill());
+    after(() => server.stop());
     const { denies, calls } = KINDS[kind];
     for (const [name, application] of Object.entries(applications)) {
       if ((name == "calls" && !calls) || (name == "what is refused" && !denies)) continue;
@@ -236,7 +236,7 @@ describe("compat/cometd by itself", () => {
   before(async () => (server = await Server.start("faye")));
   after(async () => {
     for (const cometd of made) cometd.disconnect();
-    await server.kill();
+    await server.stop();
   });
 
   it("has every name of the official client that applications use", () => {

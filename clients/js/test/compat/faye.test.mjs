@@ -19,6 +19,8 @@ const make = (library, url, options) => {
   return client;
 };
 
+const RESTART = "a server that goes away and comes back";
+
 const applications = {
   async "subscribe, publish, cancel"(library, url) {
     const client = make(library, url);
@@ -105,7 +107,7 @@ const applications = {
     return story;
   },
 
-  async "a server that goes away and comes back"(library, url, server) {
+  async [RESTART](library, url, server) {
     const client = make(library, url);
     const story = [];
     client.on("transport:down", () => story.push("down"));
@@ -120,7 +122,7 @@ const applications = {
     const published = tried(client.publish("/other", "during"));
     await server.start();
     await published;
-    await until(() => story.filter((line) => line == "up mine").length == 2);
+    await until(() => story.filter((line) => line == "up mine").length > 1);
     // Published until heard: the subscription is renewed at some time after the server is back.
     for (let n = 0; !story.includes("after"); n++) {
       await tried(client.publish("/back", "after"));
@@ -134,17 +136,18 @@ const applications = {
 for (const kind of Object.keys(KINDS)) {
   describe(`the same application on ${kind}`, () => {
     let server, reference;
-    before(async () => {
-      server = await Server.start(kind);
-      // Faye's own client loses sessions and messages on cometd-nodejs-server, so there its story from Faye is the measure.
-      reference = kind == "cometd" ? await Server.start("faye") : server;
-    });
-    after(() => Promise.all([server.kill(), reference.kill()]));
+    before(async () => ([server, reference] = await Promise.all([Server.start(kind), Server.start("faye")])));
+    after(() => Promise.all([server.stop(), reference.stop()]));
+    /**
+     * Where Faye's own client tells its story. It loses sessions and messages on cometd-nodejs-server; and after a restart
+     * of bayeuxd it may put its handshake and what waits into one request, which bayeuxd refuses as often as it comes.
+     */
+    const measure = (name) => (kind == "cometd" || (kind == "bayeuxd" && name == RESTART) ? reference : server);
     for (const [name, application] of Object.entries(applications)) {
       // Servers refuse in words of their own.
-      if (name == "what is refused" && kind != "faye") continue;
+      if (name == "what is refused" && kind == "cometd") continue;
       it(name, async () => {
-        const theirs = await application(official, reference.url, reference);
+        const theirs = await application(official, measure(name).url, measure(name));
         const story = await application(ours, server.url, server);
         assert.deepEqual(story, theirs);
         assert.ok(story.length > 1, "there is a story to compare");
@@ -156,7 +159,7 @@ for (const kind of Object.keys(KINDS)) {
 describe("compat/faye by itself", () => {
   let server;
   before(async () => (server = await Server.start("faye")));
-  after(() => server.kill());
+  after(() => server.stop());
 
   it("has every name of Faye's client that applications use", () => {
     const ignored = /^(initialize|debug|info|warn|error|fatal|writeLog|timeout|callback|errback|then|setDeferredStatus|handshake|pipeThroughExtensions|addListener|once|removeAllListeners|listeners|countListeners|emit)$/;

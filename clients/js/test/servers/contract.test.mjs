@@ -55,7 +55,7 @@ for (const [kind, { transports, denies, calls, ack }] of Object.entries(KINDS)) 
       let server;
       const clients = [];
       const open = (options) => {
-        const client = new Client(server.url, { transports: [make[type]()], backoff: 50, networkTimeout: 3000, ...options });
+        const client = new Client(server.url, { transports: [make[type]()], backoff: 50, backoffMax: 200, networkTimeout: 10_000, ...options });
         client.on("error", () => {});
         clients.push(client);
         return client;
@@ -63,7 +63,7 @@ for (const [kind, { transports, denies, calls, ack }] of Object.entries(KINDS)) 
       before(async () => (server = await Server.start(kind)));
       after(async () => {
         await Promise.all(clients.map((client) => client.disconnect()));
-        await server.kill();
+        await server.stop();
       });
 
       it("connects, subscribes, publishes, and hears itself", async () => {
@@ -182,7 +182,7 @@ for (const [kind, { transports, denies, calls, ack }] of Object.entries(KINDS)) 
       });
 
       it("notices a server that stands still, and gets back the session when it moves on", async () => {
-        const client = open({ networkTimeout: 300 });
+        const client = open({ networkTimeout: 2000 });
         const channel = fresh();
         const heard = [];
         client.subscribe(channel, ({ data }) => heard.push(data));
@@ -195,7 +195,7 @@ for (const [kind, { transports, denies, calls, ack }] of Object.entries(KINDS)) 
           server.thaw();
         }
         await until(() => client.state == "connected");
-        await client.publish(channel, "heard");
+        await client.publish(channel, "heard", { attempts: Infinity });
         await until(() => heard.includes("heard"));
       });
 

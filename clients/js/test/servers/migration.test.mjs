@@ -20,13 +20,14 @@ for (const kind of Object.keys(KINDS).filter((kind) => KINDS[kind].transports.in
     before(async () => (server = await Server.start(kind)));
     after(async () => {
       await client.disconnect();
-      await server.kill();
+      await server.stop();
     });
 
     it("falls back with the same clientId, and returns", async () => {
       client = new Client(server.url, {
         transports: [websocket({ WebSocket: BlockableSocket }), longPolling({ upgradeInterval: 100 })],
         backoff: 10,
+        backoffMax: 200,
       });
       const heard = [];
       client.subscribe("/moving", ({ data }) => heard.push(data));

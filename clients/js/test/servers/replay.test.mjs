@@ -22,7 +22,7 @@ for (const [kind, { transports }] of Object.entries(KINDS)) {
       let server, granted;
       const clients = [];
       const open = async (options) => {
-        const client = new Client(server.url, { transports: [make[type]()], backoff: 20, ...options });
+        const client = new Client(server.url, { transports: [make[type]()], backoff: 20, backoffMax: 200, ...options });
         clients.push(client);
         await client.connect();
         return client;
@@ -33,7 +33,7 @@ for (const [kind, { transports }] of Object.entries(KINDS)) {
       });
       after(async () => {
         await Promise.all(clients.map((client) => client.disconnect()));
-        await server.kill();
+        await server.stop();
       });
       const test = (name, run) =>
         it(name, (t) => (granted ? run() : t.skip(`this ${kind} does not grant ext.replay in its handshake`)));
@@ -53,7 +53,7 @@ for (const [kind, { transports }] of Object.entries(KINDS)) {
         const writer = await open();
         const reader = await open();
         const positions = [];
-        reader.subscribe("/place/a", ({ data, ext }) => positions.push([data, ext.replay.id]));
+        await reader.subscribe("/place/a", ({ data, ext }) => positions.push([data, ext.replay.id])).ready;
         for (let n = 0; n < 5; n++) await writer.publish("/place/a", n);
         await until(() => positions.length == 5);
         const other = await open();

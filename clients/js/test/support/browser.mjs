@@ -67,7 +67,7 @@ export const servePages = async () => {
 
 export const launch = () =>
   chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: process.env.CHROMIUM_BIN ?? "/usr/bin/chromium",
     args: [
       "--headless",
       "--no-sandbox",

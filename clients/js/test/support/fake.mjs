@@ -5,7 +5,8 @@
 import { BayeuxError, Client } from "@bayeuxd/client";
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
-const PATIENCE = 20_000;
+/** How long something may take that must happen, in milliseconds: the machine may be busy. */
+const PATIENCE = 60_000;
 
 /** Lets everything that is already possible happen. */
 export const settle = async () => {
@@ -138,4 +139,12 @@ export const record = (client) => {
   client.on("gap", (gap) => log.push({ gap }));
   client.on("error", ({ error, channel }) => log.push({ error: String(error), channel }));
   return log;
+};
+
+/** Chances between 0 and 1 that are the same for the same seed (mulberry32). */
+export const dice = (seed) => () => {
+  seed = (seed + 0x6d2b79f5) | 0;
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
 };

@@ -4,12 +4,16 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { startBackend } from "./backend.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const START_DEADLINE = 10_000;
+/** How long a server may take until it answers, in milliseconds: much longer than it does. */
+const START_DEADLINE = 60_000;
 /** A server that does not answer for this long, in milliseconds, stands still. */
 const FROZEN_AFTER = 100;
 
@@ -23,7 +27,8 @@ export const KINDS = {
   cometd: { command: [process.execPath, here("cometd-server.mjs")], transports: ["long-polling"], denies: true, calls: true, ack: true },
 };
 if (bayeuxd) {
-  KINDS.bayeuxd = { command: [bayeuxd, "serve", "--listen"], listens: true, transports: ["websocket", "long-polling"], ack: true };
+  // Calls and refusals are its backend's business: see backend.mjs.
+  KINDS.bayeuxd = { broker: true, transports: ["websocket", "long-polling"], denies: true, calls: true, ack: true };
 } else {
   console.log("# bayeuxd: no binary (set BAYEUXD_BIN or build it); its tests are not run");
 }
@@ -51,33 +56,60 @@ const accepts = async (url) => {
   }
 };
 
+/** What must not outlive the tests, however they end. */
+const running = new Set();
+process.once("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => process.exit(1));
+
 export class Server {
   #process;
+  #arguments;
+  #folder;
   constructor(kind, port) {
     Object.assign(this, { kind, port, url: `http://127.0.0.1:${port}/bayeux` });
   }
 
-  static async start(kind) {
+  /** @param settings for bayeuxd: lines of its configuration, before those of the backend */
+  static async start(kind, settings = "") {
     const server = new Server(kind, await freePort());
+    await server.#prepare(settings);
     await server.start();
     return server;
   }
 
+  async #prepare(settings) {
+    if (!KINDS[this.kind].broker) return void (this.#arguments = [...KINDS[this.kind].command, `${this.port}`]);
+    this.backend = await startBackend();
+    this.#folder = mkdtempSync(join(tmpdir(), "bayeux-client-"));
+    const file = join(this.#folder, "bayeuxd.toml");
+    writeFileSync(file, settings + this.backend.configuration);
+    this.#arguments = [bayeuxd, "serve", "--config", file, "--listen", `127.0.0.1:${this.port}`];
+  }
+
   async start() {
-    const { command, listens } = KINDS[this.kind];
-    const [file, ...args] = [...command, listens ? `127.0.0.1:${this.port}` : this.port];
-    this.#process = spawn(file, args.map(String), { stdio: ["ignore", "ignore", process.env.VERBOSE ? "inherit" : "ignore"] });
+    const [file, ...args] = this.#arguments;
+    const output = process.env.VERBOSE ? "inherit" : "ignore";
+    const child = (this.#process = spawn(file, args, { stdio: ["ignore", output, output] }));
+    running.add(child);
+    child.once("exit", () => running.delete(child));
     await accepts(this.url);
   }
 
   /** As hard as it gets: no goodbye to anybody. */
   async kill() {
-    const process = this.#process;
-    if (!process || process.exitCode !== null) return;
-    const gone = once(process, "exit");
-    process.kill("SIGKILL");
+    const child = this.#process;
+    if (!child || child.exitCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill("SIGKILL");
     await gone;
     this.#process = undefined;
+  }
+
+  /** Kills it for good, with all that belongs to it. */
+  async stop() {
+    await this.kill();
+    await this.backend?.stop();
+    if (this.#folder) rmSync(this.#folder, { recursive: true });
   }
 
   /** Stops it in its tracks: connections stay open and nothing answers. Resolves when that is so. */

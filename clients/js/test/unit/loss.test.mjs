@@ -78,6 +78,24 @@ describe("a lost link", () => {
     await client.disconnect();
   });
 
+  it("gives a publish that may be written again a key of its own, and the same each time", async () => {
+    const { server, client } = await connected();
+    let lost = false;
+    server.answers["/a"] = (message, link, standard) => ((lost = !lost) ? void link.break() : standard());
+    await client.publish("/a", 1, { attempts: 2 });
+    await client.publish("/a", 2, { attempts: 2, fields: { ext: { mine: 1 } } });
+    await client.publish("/a", 3, { attempts: 2, fields: { ext: { idempotency: "mine" } } });
+    server.answers["/a"] = undefined;
+    await client.publish("/a", 4);
+    const sent = server.on("/a");
+    assert.deepEqual(sent.map(({ data }) => data), [1, 1, 2, 2, 3, 3, 4]);
+    const keys = sent.map(({ ext }) => ext?.idempotency);
+    assert.deepEqual([keys[0] == keys[1], keys[2] == keys[3], keys[0] != keys[2]], [true, true, true]);
+    assert.ok(keys[0].length < 256 && sent[2].ext.mine == 1);
+    assert.deepEqual(keys.slice(4), ["mine", "mine", undefined]);
+    await client.disconnect();
+  });
+
   it("keeps what was not written yet", async () => {
     const { server, client } = await connected();
     server.link.break();
@@ -331,6 +349,16 @@ describe("replay", () => {
     // A server that began anew may even count from less.
     server.link.push(event(3), event(4));
     assert.deepEqual(seen, [50, 3, 4]);
+    await client.disconnect();
+  });
+
+  it("reports the gap that comes with the end of the session, and none that a publisher has made up", async () => {
+    const { server, client, log } = await connected(undefined, grant);
+    await client.subscribe("/a", () => {}).ready;
+    server.link.push({ channel: "/a", data: 1, ext: { gap: [1, 2] } });
+    server.release({ successful: false, error: "402::session_unknown", advice: { reconnect: "handshake", interval: 0 }, ext: { gap: [3, 4] } });
+    await until(() => server.sessions == 2 && client.state == "connected");
+    assert.deepEqual(log.filter((entry) => entry.gap), [{ gap: { detail: [3, 4] } }]);
     await client.disconnect();
   });
 

@@ -188,6 +188,24 @@ describe("the end", () => {
     assert.equal(server.received.at(-1).channel, "/meta/disconnect");
   });
 
+  it("waits for its goodbye, also when the connect that is overtaken by it finds the session gone", async () => {
+    const server = new FakeServer();
+    const client = server.client();
+    await client.connect();
+    await settle();
+    server.answers["/meta/disconnect"] = () => undefined;
+    let ended = false;
+    const goodbye = client.disconnect().then(() => (ended = true));
+    await settle();
+    server.release({ successful: false, error: "402::session_unknown", advice: { reconnect: "handshake", interval: 0 } });
+    await settle();
+    assert.equal(ended, false);
+    const [{ id, channel }] = server.on("/meta/disconnect");
+    server.link.push({ id, channel, successful: true });
+    await goodbye;
+    assert.deepEqual(server.received.map(({ channel }) => channel).slice(-2), ["/meta/connect", "/meta/disconnect"]);
+  });
+
   it("does not wait for a goodbye when told not to", async () => {
     const server = new FakeServer();
     server.answers["/meta/disconnect"] = () => undefined;

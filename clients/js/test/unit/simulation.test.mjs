@@ -5,18 +5,10 @@
  */
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { FakeServer, refuse, until } from "../support/fake.mjs";
+import { dice, FakeServer, refuse, until } from "../support/fake.mjs";
 
 const SEEDS = process.env.SEED ? [+process.env.SEED] : Array.from({ length: 300 }, (_, seed) => seed + 1);
 const STEPS = 60;
-
-/** Small and repeatable (mulberry32). */
-const random = (seed) => () => {
-  seed = (seed + 0x6d2b79f5) | 0;
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-};
 
 class LogServer extends FakeServer {
   log = [];
@@ -116,9 +108,9 @@ class LogServer extends FakeServer {
 for (const ack of [true, false]) {
   it(`every message once, in order, ${ack ? "with" : "without"} acknowledgement (${SEEDS.length} seeds)`, async () => {
     for (const seed of SEEDS) {
-      const dice = random(seed);
+      const roll = dice(seed);
       let trouble = false;
-      const chance = () => (trouble ? dice() : 1);
+      const chance = () => (trouble ? roll() : 1);
       const server = new LogServer(chance, ack);
       const client = server.client({ backoff: 0 });
       const seen = { "/a": [], "/b": [], "/c": [] };

@@ -12,6 +12,8 @@ import type { Callback, Configuration, FailureInfo, Message, Status } from "./ty
 
 /** Half of the longest time that a timer can wait, in milliseconds: never, in practice. */
 export const NEVER = 2 ** 30;
+/** How a server refuses to replay from a position that it has no more. */
+const FORGOTTEN_POSITION = /^400:.*replayId/;
 /** How long a connect is held by a server that has not said so. */
 const DEFAULT_HOLD = 60_000;
 /** What is to happen when a message of the application is answered; travels with the message as far as the tap. */
@@ -281,7 +283,6 @@ export class Conversation extends Base {
 
   private _connected(message: Message): void {
     if (message.successful) this.resetBackoffPeriod();
-    else this._enter("connecting");
     this._notify(message);
     if (!message.successful) this._consult(message, "unsuccessful");
   }
@@ -295,6 +296,8 @@ export class Conversation extends Base {
   }
 
   private _answered(message: Message): void {
+    // The server has forgotten the place in the stream, not the channel: the core asks again, and that answer is told.
+    if (FORGOTTEN_POSITION.test(message.error ?? "")) return;
     const key = message.channel + " " + message.subscription;
     const waiting = this._waiting.get(key) ?? [];
     this._waiting.delete(key);
@@ -310,7 +313,6 @@ export class Conversation extends Base {
   private _failed(message: Message, reason: unknown): void {
     const { channel } = message;
     if (channel != "/meta/handshake" && channel != "/meta/connect") return;
-    this._enter(channel == "/meta/handshake" ? "handshaking" : "connecting");
     this._failure = { type: this._transport?.type ?? "unknown", reason, message };
     this.increaseBackoffPeriod();
     const failed = this._failureOf(message, reason);
@@ -333,6 +335,8 @@ export class Conversation extends Base {
       if (url && this._transport) this._transport.url = url;
       if (action == "none") this._client?.disconnect({ signal: AbortSignal.abort() });
     });
+    // Only now: listeners that are told of the failure still find the status from before, as in CometD.
+    this._enter(message.channel == "/meta/handshake" ? "handshaking" : "connecting");
   }
 
   private _notify(message: Message): void {

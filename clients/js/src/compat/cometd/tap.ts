@@ -27,8 +27,9 @@ const copy = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 export const tap = (transport: Transport, ear: Ear): Transport => ({
   type: transport.type,
   open(host) {
-    /** Written and not answered, with the timer of the write that took it. */
+    /** Written and not answered, by id. */
     const pending = new Map<string | undefined, Message>();
+    /** One for each write. */
     const timers = new Set<ReturnType<typeof setTimeout>>();
 
     const lose = (reason: unknown) => {

@@ -114,11 +114,12 @@ export class Client extends Extensible {
   subscribe(channel: string, callback?: Callback, context?: unknown): Subscription;
   subscribe(channel: string | string[], callback?: Callback, context?: unknown): Subscription | Subscription[] {
     if (Array.isArray(channel)) return channel.map((one) => this.subscribe(one, callback, context));
-    this._connected().catch(() => {});
+    const connected = this._connected();
     const core = this._core!.subscribe(channel, ({ channel, data }) => {
       callback?.call(context, data);
       subscription._deliver(channel, data);
     });
+    connected.catch((error) => core._end(error));
     const all = this._subscriptions.get(channel) ?? new Set();
     const subscription = new Subscription(core, () => all.delete(subscription));
     this._subscriptions.set(channel, all.add(subscription));

@@ -2,7 +2,7 @@
  * Faye's names for applications that are moving over: change the import, keep the code.
  *
  * ```ts
- * import * as Faye from "@bayeuxd/client/compat/faye"; // was: import Faye from "faye"
+ * import Faye from "@bayeuxd/client/compat/faye"; // was: import Faye from "faye"
  * const client = new Faye.Client("https://example.com/bayeux");
  * ```
  */
