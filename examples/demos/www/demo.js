@@ -130,8 +130,10 @@ showState();
 
 const connect = () => client.connect().catch(complain);
 
-// What the page subscribes to is told with the handshake's first breath.
-queueMicrotask(connect);
+// Not before the page is loaded: the scripts of JSONP would be a part of it, and a page that waits for a held poll is
+// never loaded, as browsers see it. What the page subscribes to is kept until then.
+if (document.readyState === "complete") connect();
+else addEventListener("load", connect);
 
 // A page that goes away says so. No script can be loaded any more by then, so JSONP's goodbye takes another way.
 addEventListener("pagehide", () => {
