@@ -39,6 +39,7 @@ step "set up" scripts/setup.sh
 step "unit and property tests" cargo test --workspace --quiet --no-fail-fast
 step "protocol tests" scripts/protocol-tests.sh
 step_twice "real clients" in_folder clients/interop npm test --silent
+step_twice "demos" in_folder examples/demos npm test --silent
 # clients/js is in the making and has its own commands: npm test, npm run test:browser, npm run size.
 
 printf '\n==== summary\n'

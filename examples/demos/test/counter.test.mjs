@@ -1,7 +1,7 @@
 /* The counter: one number in all windows, whoever starts, stops or resets it. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { everyWay, hasText, openWindow, startBrowser, startDemo } from "./support/demo.mjs";
+import { TRANSPORTS, hasText, openWindow, startBrowser, startDemo } from "./support/demo.mjs";
 
 let demo, chromium;
 before(async () => {
@@ -16,9 +16,10 @@ const shown = async (page) => Number(await page.textContent("#count"));
 const stopped = (page) => page.waitForSelector("#dial[data-running=false]");
 
 describe("the counter", () => {
-  everyWay(() => demo, (way, origin, transport) => {
-    it(`is the same in two windows: ${way}`, async () => {
-      const [one, two] = await Promise.all([1, 2].map(() => openWindow(chromium.browser, `${origin()}/counter.html`, { transport })));
+  for (const [transport, name] of Object.entries(TRANSPORTS)) {
+    it(`is the same in two windows, of two origins: ${name}`, async () => {
+      const open = (origin) => openWindow(chromium.browser, `${origin}/counter.html`, { transport });
+      const [one, two] = await Promise.all([demo.here, demo.there].map(open));
       await hasText(two, "#toggle", "Stop");
       await two.click("label:has([value='20'])");
       await hasText(one, "#mood", "20 a second");
@@ -31,7 +32,7 @@ describe("the counter", () => {
       assert.equal(await shown(two), count);
       assert.equal(await one.textContent("#position"), await two.textContent("#position"), "it is the same message");
 
-      const late = await openWindow(chromium.browser, `${origin()}/counter.html`, { transport });
+      const late = await open(demo.there);
       await hasText(late, "#count", count);
       await late.click("#reset");
       for (const page of [one, two, late]) await hasText(page, "#count", "0");
@@ -41,7 +42,7 @@ describe("the counter", () => {
       for (const page of [one, two, late]) assert.deepEqual(page.problems, []);
       for (const page of [one, two, late]) await page.context().close();
     });
-  });
+  }
 
   it("goes on while the transport changes, in the same session", async () => {
     const page = await openWindow(chromium.browser, `${demo.there}/counter.html`);

@@ -8,6 +8,28 @@ import { PAGES, TRANSPORTS, hasText, openWindow, startBrowser, startDemo } from 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const SIZES = { desktop: { width: 1280, height: 860 }, phone: { width: 375, height: 740 } };
 
+/** Pages that begin empty have something on them to be looked at. */
+const fill = {
+  async calls(page) {
+    await page.fill("#delay", "0");
+    await page.click("#ask button");
+    await page.click("#failing");
+    for (const outcome of [".answered .outcome", ".failed .outcome"]) await hasText(page, outcome, /ms/);
+  },
+  async chat(page) {
+    const name = `Guest ${page.viewportSize().width}`;
+    await page.fill("#name", name);
+    await page.press("#name", "Enter");
+    await hasText(page, "#members button", `${name} (you)`);
+    await page.fill("#text", "hello");
+    await page.press("#text", "Enter");
+    await hasText(page, ".own p", "hello");
+    const said = [0, 1, 2, 3, 4].map((colour) => ({ channel: "/chat/room", data: { from: { id: `${colour}`, name: "Colour", colour }, text: `${colour} ${name}`, at: 0 } }));
+    await fetch(`${demo.here}/bayeux`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(said) });
+    await hasText(page, ".message p", `4 ${name}`);
+  },
+};
+
 let demo, chromium;
 before(async () => {
   [demo, chromium] = await Promise.all([startDemo(), startBrowser()]);
@@ -22,6 +44,7 @@ describe("every page", { concurrency: 2 }, () => {
     for (const [size, viewport] of Object.entries(SIZES)) {
       it(`fits and can be read by everybody: ${name}, ${size}`, async () => {
         const page = await openWindow(chromium.browser, `${demo.there}/${name}.html`, { viewport, transport: null, reducedMotion: "reduce" });
+        await fill[name]?.(page);
         await page.evaluate(AXE);
         for (const colorScheme of ["light", "dark"]) {
           await page.emulateMedia({ colorScheme });

@@ -14,7 +14,7 @@ const ticket = (() => {
 })();
 
 /** The backend gives members numbers; a colour for each. */
-const COLOURS = ["--accent", "--green", "--violet", "--orange", "--red"];
+const COLOURS = ["--accent", "--good", "--violet", "--warn", "--bad"];
 const colourOf = ({ colour }) => `var(${COLOURS[colour] ?? "--faint"})`;
 
 let me; // { id, name } while joined
@@ -34,7 +34,7 @@ const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", min
 
 const showMessage = ({ from, text, at }, how) => {
   const who = make("b", {}, how ? `${from.name}, ${how}` : from.name);
-  const item = make("li", { className: "message" }, make("header", {}, who, make("time", {}, clock(at))), make("p", {}, text));
+  const item = make("div", { className: "message" }, make("div", { className: "who" }, who, make("time", {}, clock(at))), make("p", {}, text));
   item.style.setProperty("--who", colourOf(from));
   item.classList.toggle("own", from.id === me?.id);
   item.classList.toggle("private", !!how);
@@ -44,7 +44,7 @@ const showMessage = ({ from, text, at }, how) => {
 client.subscribe(
   "/chat/room",
   ({ data }) => {
-    if (typeof data?.notice === "string") show(make("li", { className: "notice" }, data.notice));
+    if (typeof data?.notice === "string") show(make("div", { className: "notice" }, data.notice));
     else if (data?.from) showMessage(data);
   },
   { replay: -2 },

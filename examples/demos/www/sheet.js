@@ -18,7 +18,8 @@ const clamp = (value, most) => Math.min(most, Math.max(0, Math.round(value)));
 /** A piece of a stroke as it was received, or undefined when it is none. */
 export const pieceOf = (data) => {
   const { s: stroke, c: colour, w: width, p: points } = data ?? {};
-  const fits = typeof stroke === "string" && stroke.length <= 64 && COLOURS[colour] && WIDTHS[width] && Array.isArray(points);
+  const known = Number.isInteger(colour) && COLOURS[colour] && Number.isInteger(width) && WIDTHS[width];
+  const fits = known && typeof stroke === "string" && stroke.length <= 64 && Array.isArray(points);
   if (!fits || points.length < 2 || points.length % 2 || points.length > 2 * MAX_POINTS || !points.every(Number.isFinite)) return;
   return { stroke, colour, width, points: points.map((value, at) => clamp(value, at % 2 ? HEIGHT : WIDTH)) };
 };

@@ -53,7 +53,6 @@ export const startDemo = async ({ settings = {}, environment = {} } = {}) => {
   demo.here = address("Demos");
   demo.there = address("Cross-origin");
   demo.backend = address("Backend");
-  demo.origins = { "the broker's origin": demo.here, "another origin": demo.there };
   demo.stop = async (signal = "SIGTERM") => {
     child.kill(signal);
     await demo.ended;
@@ -122,9 +121,3 @@ export const hasText = (page, selector, wanted) =>
     [selector, String(wanted), wanted instanceof RegExp ? wanted.source : undefined],
   );
 
-/** Runs `test(page origin's name, its URL, transport)` for each of the ways to the broker. */
-export const everyWay = (demo, test) => {
-  for (const origin of ["the broker's origin", "another origin"]) {
-    for (const transport of Object.keys(TRANSPORTS)) test(`${TRANSPORTS[transport]} from ${origin}`, () => demo().origins[origin], transport);
-  }
-};
