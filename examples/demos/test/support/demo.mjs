@@ -15,7 +15,7 @@ export const FOLDER = fileURLToPath(new URL("../../", import.meta.url));
 export const TRANSPORTS = { websocket: "WebSocket", "long-polling": "Long-polling", "callback-polling": "JSONP" };
 export const PAGES = ["index", "counter", "calls", "chat", "drawing"];
 /* How long anything may take on a busy machine. */
-export const DEADLINE_MS = 15_000;
+export const DEADLINE_MS = 20_000;
 
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
