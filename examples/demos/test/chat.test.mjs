@@ -140,7 +140,8 @@ describe("the chat", { concurrency: 2 }, () => {
     const page = await openWindow(chromium.browser, `${demo.there}/chat.html`);
     const message = { channel: "/chat/room", data: { notice: "hello from a program" } };
     const headers = { "content-type": "application/json" };
-    await fetch(`${demo.here}/bayeux`, { method: "POST", headers, body: JSON.stringify(message) });
+    const answer = await fetch(`${demo.here}/bayeux`, { method: "POST", headers, body: JSON.stringify(message) });
+    assert.deepEqual(await answer.json(), [{ channel: "/chat/room", successful: true }]);
     await hasText(page, ".notice", "hello from a program");
     await page.context().close();
   });
