@@ -39,8 +39,8 @@ interop: ## Run real, unmodified clients against the broker
 	cargo build
 	cd clients/interop && npm test
 
-docs: ## Make docs/configuration.md anew from the settings
-	UPDATE_DOCS=1 cargo test --quiet --test configuration_docs
+docs: ## Make the pages anew that are made from the code
+	UPDATE_DOCS=1 cargo test --quiet --test configuration_docs --test error_docs
 
 bench: ## Measure against the floor; BAYEUX_LOAD names the load generator's folder
 	scripts/bench.sh

@@ -52,7 +52,11 @@ impl Broker {
     /// Takes what waits for attachment `epoch` of a session, bounded by the settings. Empty when nothing waits or a
     /// newer attachment has taken over.
     pub async fn take(&self, session: &Arc<Session>, epoch: u64) -> Delivery {
-        let max_bytes = self.settings().max_delivery_bytes;
+        self.take_at_most(session, epoch, self.settings().max_delivery_bytes).await
+    }
+
+    /// The same with a bound of its own; a single larger message still goes alone, and a replay whole.
+    pub async fn take_at_most(&self, session: &Arc<Session>, epoch: u64, max_bytes: usize) -> Delivery {
         let (next, form) = {
             let mut state = session.lock();
             (state.next(epoch, max_bytes), state.form)
@@ -86,11 +90,13 @@ impl Broker {
                     return self.take_replay(session, publications).await;
                 }
                 Next::Queued(publications) => publications,
-                Next::FromLog { after, to } => match self.read_for(session, epoch, after, to, &mut gap).await {
-                    Some(publications) if publications.is_empty() => continue,
-                    Some(publications) => publications,
-                    None => Vec::new(),
-                },
+                Next::FromLog { after, to } => {
+                    match self.read_for(session, epoch, (after, to), max_bytes, &mut gap).await {
+                        Some(publications) if publications.is_empty() => continue,
+                        Some(publications) => publications,
+                        None => Vec::new(),
+                    }
+                }
             };
             if publications.first().is_some_and(|p| is_entry(p)) {
                 return self.take_replay(session, publications).await;
@@ -149,8 +155,8 @@ impl Broker {
         &self,
         session: &Arc<Session>,
         epoch: u64,
-        after: Seq,
-        to: Seq,
+        (after, to): (Seq, Seq),
+        max_bytes: usize,
         gap: &mut Option<(Seq, Seq)>,
     ) -> Option<Vec<Arc<Publication>>> {
         let batch = match self.engine().read(after, LOG_CHUNK).await {
@@ -182,7 +188,7 @@ impl Broker {
                 continue;
             }
             bytes += publication.weight();
-            if bytes > self.settings().max_delivery_bytes && !wanted.is_empty() {
+            if bytes > max_bytes && !wanted.is_empty() {
                 through = publication.seq - 1;
                 break;
             }

@@ -41,7 +41,7 @@ impl Broker {
         let reply = match event {
             Some(Event::Superseded) => plan.superseded(self),
             Some(Event::Ended(end)) => {
-                kicked = end == End::Kicked;
+                kicked = end.is_told();
                 plan.ended(self, end)
             }
             // Also when the time is over: what could wait for company leaves now.

@@ -33,7 +33,7 @@ pub use caller::Caller;
 pub use channels::Channels;
 pub use delivery::Delivery;
 pub use direct::{Accepted, Item, Refusal};
-pub use extension::Extension;
+pub use extension::{Additions, Clock, Extension};
 pub use hold::Answered;
 pub use inspect::{History, Seen};
 pub use metrics::Metrics;
@@ -371,6 +371,7 @@ impl Broker {
             End::Expired => EndCause::Expired,
             End::Kicked => EndCause::Kicked,
             End::Gap => EndCause::Gap,
+            End::Inactive => EndCause::Inactive,
             End::ShuttingDown | End::LaneLost => return,
         };
         self.metrics().sessions_ended.get_or_create(&EndLabel { cause }).inc();

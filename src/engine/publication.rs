@@ -42,14 +42,15 @@ impl Draft {
         }
     }
 
-    /// The answer to a service call: it carries the call's `id`, and when it failed, why.
+    /// The answer to a service call: it carries the call's `id`, the `ext` that goes with it, and when it failed, why.
     pub fn answer(
         channel: &str,
         id: Option<&RawValue>,
         outcome: &Result<Box<RawValue>, ProtocolError>,
+        ext: Option<&str>,
         time_ms: u64,
     ) -> Self {
-        let (framed, data_len) = encode::answer(channel, id, outcome);
+        let (framed, data_len) = encode::answer(channel, id, outcome, ext);
         Self {
             framed: framed.into(),
             channel_len: u32::try_from(channel.len()).unwrap_or(u32::MAX),

@@ -20,7 +20,7 @@ use crate::{
     backend::{self, Backend},
     broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, policy},
     engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
-    extension,
+    extension::{self, ExtensionSettings},
     transport::{self, OriginPolicy, Profile, Transport, TransportSettings},
 };
 use accept::{Acceptor, Part, Site};
@@ -54,6 +54,8 @@ pub struct Settings {
     pub transport: TransportSettings,
     /// `[api]`.
     pub api: ApiSettings,
+    /// `[extension]`.
+    pub extension: ExtensionSettings,
     /// `[engine]`.
     pub engine: EngineSettings,
     /// `[[channel]]`.
@@ -81,7 +83,7 @@ pub async fn run(
     );
     let engine = engine(&settings, &channels);
     let plugins = Plugins {
-        extensions: extension::all(settings.transport.profile == Profile::Salesforce),
+        extensions: extension::chosen(&settings.extension, settings.transport.profile == Profile::Salesforce),
         policy: backend.policy(Arc::new(policy::Open)),
         services: backend.services(),
         observers: backend.observers(),

@@ -66,6 +66,15 @@ pub enum End {
     LaneLost,
     /// It fell behind what the log keeps, and the settings ask for a new handshake then.
     Gap,
+    /// The client connected and connected but did nothing.
+    Inactive,
+}
+
+impl End {
+    /// Whether the client is told by a message before its connect is answered, because it was the broker's decision.
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Kicked | Self::Inactive)
+    }
 }
 
 /// What an attachment is told when something happened.

@@ -45,6 +45,10 @@ pub struct State {
     pub subscriptions: Vec<Subscription>,
     /// When it expires unless something happens before.
     pub deadline: Instant,
+    /// When the client last did something else than connect; `None` while that is not known.
+    pub active: Option<Instant>,
+    /// The newest position handed out when that was last looked at.
+    pub handed_before: Seq,
     /// The pause the client announced or was advised, counted into its deadline.
     pub interval: Duration,
     /// The transport that connected last and the advice it was given; `None` before the first connect.
@@ -106,6 +110,8 @@ impl State {
             identity: Arc::default(),
             subscriptions: Vec::new(),
             deadline,
+            active: None,
+            handed_before: now_at,
             interval: Duration::ZERO,
             advised: None,
             ended: None,
