@@ -53,7 +53,11 @@ impl Broker {
                         delivery = Delivery::default();
                         plan.ended(self, end)
                     }
-                    None => plan.answer(self, delivery.position),
+                    None => {
+                        // Told with the reply; if that is not written, it must be told again.
+                        delivery.gap = session.lock().gap();
+                        plan.answer(self, delivery.position)
+                    }
                 }
             }
         };

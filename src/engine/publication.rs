@@ -63,6 +63,17 @@ impl Draft {
         }
     }
 
+    /// As an engine stored it: the encoded form, with the bytes of its channel and its data.
+    pub(super) fn stored(framed: Bytes, lengths: (u32, u32), time_ms: u64) -> Self {
+        let (channel_len, data_len) = lengths;
+        Self { framed, channel_len, data_len, publisher: None, to: None, without: None, key: None, time_ms }
+    }
+
+    /// Bytes of its channel and of its data in the encoded form.
+    pub(super) fn lengths(&self) -> (u32, u32) {
+        (self.channel_len, self.data_len)
+    }
+
     /// Gives it an idempotency key.
     #[must_use]
     pub fn once(self, key: impl Into<Arc<str>>) -> Self {

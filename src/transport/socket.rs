@@ -315,13 +315,12 @@ impl Socket {
         let (position, gap) = (delivery.position, delivery.gap);
         let session = Arc::clone(stream.session());
         if let Err((over, rest)) = self.send_together(delivery.publications, &[]).await {
-            let delivery = Delivery { publications: rest, ..Delivery::default() };
-            self.transport.exchange().broker.restore(&session, delivery);
+            self.transport.exchange().broker.restore(&session, Delivery::rest(rest));
             return Err(over);
         }
         // The client is told with its connect: at once.
         if let Some((plan, _)) = self.held.take_if(|_| gap.is_some()) {
-            self.answer_held(plan, Delivery { position, ..Delivery::default() }).await?;
+            self.answer_held(plan, Delivery::told(position)).await?;
         }
         Ok(())
     }
