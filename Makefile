@@ -1,13 +1,19 @@
 # One command for each thing a person wants. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test fmt lint unit protocol-test interop soak docs bench clean
+.PHONY: help run demo build test fmt lint unit protocol-test interop soak docs bench clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build the broker and start it; prints the playground's URL
 	cargo run --release -- serve
+
+demo: ## Build and start the demos: broker, backend, pages from two origins; prints the URLs
+	scripts/setup.sh clients/js
+	cargo build --release
+	cd clients/js && npm run --silent build
+	BAYEUXD_BIN=$${CARGO_TARGET_DIR:-target}/release/bayeuxd python3 examples/demos/demo.py
 
 build: ## Build the release binary
 	cargo build --release
@@ -44,4 +50,4 @@ bench: ## Measure against the floor; BAYEUX_LOAD names the load generator's fold
 
 clean: ## Remove what was built and installed
 	cargo clean
-	rm -rf clients/*/node_modules protocol-tests/peers/node_modules
+	rm -rf clients/*/node_modules protocol-tests/peers/node_modules examples/demos/node_modules

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the tests need beside Rust: npm packages exactly as their lock files say, and Chromium when it is missing.
-# Called by `make test` and `make interop`. Does nothing twice, and touches nothing outside the project but for apt.
+# Called by `make test`, `make interop` and `make demo`. Does nothing twice, and touches nothing outside the project but for
+# apt. With folders as arguments, their npm packages are all that is fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,14 +10,19 @@ command -v node >/dev/null && command -v npm >/dev/null || {
   exit 1
 }
 
-for lock in clients/*/package-lock.json protocol-tests/peers/package-lock.json; do
+folders=("$@")
+[ $# -gt 0 ] || folders=(clients/* protocol-tests/peers examples/demos)
+
+for folder in "${folders[@]}"; do
+  lock=$folder/package-lock.json
   [ -e "$lock" ] || continue
-  folder=$(dirname "$lock")
   if [ ! -e "$folder/node_modules/.package-lock.json" ] || [ "$lock" -nt "$folder/node_modules/.package-lock.json" ]; then
     echo "setup: npm ci in $folder"
     (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json)
   fi
 done
+
+[ $# -eq 0 ] || exit 0
 
 chromium=${CHROMIUM_BIN:-/usr/bin/chromium}
 if [ ! -x "$chromium" ]; then

@@ -41,6 +41,7 @@ step "protocol tests" scripts/protocol-tests.sh
 step_twice "real clients" in_folder clients/interop npm test --silent
 # In Node, in Chromium, in Deno and Bun; its size and its reference.
 step_twice "client in JavaScript" in_folder clients/js npm run check --silent
+step_twice "demos" in_folder examples/demos npm test --silent
 
 printf '\n==== summary\n'
 printf '%s\n' "${summary[@]}"

@@ -204,3 +204,26 @@ async fn the_playground_knows_its_mount() {
     let page = reqwest::get(broker.url.replace("/live/messages", "/")).await.unwrap().text().await.unwrap();
     assert!(page.contains("content=\"/live/messages\"") && !page.contains("{{"), "the placeholder is filled in");
 }
+
+#[tokio::test]
+async fn a_folder_is_served_beside_the_mount() {
+    let folder = std::env::temp_dir().join(format!("bayeuxd-pages-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("sub")).unwrap();
+    std::fs::write(folder.join("index.html"), "<h1>mine</h1>").unwrap();
+    std::fs::write(folder.join("sub/code.js"), "1").unwrap();
+    let broker = broker(&["--set", &format!("server.pages={}", folder.display())]).await;
+    let get = async |path: &str| reqwest::get(broker.url.replace("/bayeux", path)).await.unwrap();
+    let index = get("/").await;
+    assert_eq!(index.headers()["cache-control"], "no-cache");
+    assert!(!index.headers().contains_key("content-security-policy"), "that is for their author to say");
+    assert_eq!(index.text().await.unwrap(), "<h1>mine</h1>");
+    let script = get("/sub/code.js").await;
+    assert!(script.headers()["content-type"].to_str().unwrap().contains("javascript"));
+    assert!(script.headers()["x-content-type-options"] == "nosniff");
+    assert!(get("/playground").await.text().await.unwrap().contains("content=\"/bayeux\""));
+    for missing in ["/none", "/sub/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc/passwd"] {
+        assert_eq!(get(missing).await.status(), 404, "{missing}");
+    }
+    assert_eq!(get("/healthz").await.status(), 200);
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -34,7 +34,7 @@ impl Broker {
     pub async fn hold(&self, plan: Box<Plan>) -> Answered {
         let session = Arc::clone(&plan.session);
         let (place, epoch) = plan.attachment.unwrap_or((Place::Heartbeat, 0));
-        let mut attached = Attached { session: &session, epoch, timer: None };
+        let mut attached = Attached { broker: self, session: &session, epoch, timer: None };
         let event = attached.wait(place, plan.hold).await;
         let mut delivery = Delivery::default();
         let mut kicked = false;
@@ -69,6 +69,7 @@ impl Broker {
 
 /// Lets the attachment go when the hold ends, also by being dropped.
 struct Attached<'a> {
+    broker: &'a Broker,
     session: &'a Session,
     epoch: u64,
     timer: Option<Timer>,
@@ -97,6 +98,6 @@ impl Attached<'_> {
 
 impl Drop for Attached<'_> {
     fn drop(&mut self) {
-        self.session.detach(self.epoch, self.timer.take());
+        self.session.detach(self.epoch, self.timer.take(), self.broker.settings().max_interval);
     }
 }

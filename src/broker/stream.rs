@@ -77,6 +77,6 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.session.detach(self.epoch, None);
+        self.session.detach(self.epoch, None, self.broker.settings().max_interval);
     }
 }

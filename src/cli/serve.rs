@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{Config, Flag},
-    server::{self, ServerSettings, settings::LogFormat},
+    server::{self, ServerSettings, pages, settings::LogFormat},
 };
 use std::{
     io::{self, Write},
@@ -99,7 +99,10 @@ fn greet(config: &Config, address: SocketAddr, exposure: &Exposure) {
         Exposure::Machine => tracing::info!("open for every program on this machine (loopback address)"),
         Exposure::Network => tracing::warn!("open for everyone who can reach {address} (--open)"),
     }
-    let places = Places::new(address, &config.transport.path, config.server.tls.is_on());
+    let mut places = Places::new(address, &config.transport.path, config.server.tls.is_on());
+    if !config.server.pages.is_empty() {
+        places.playground.push_str(pages::PLAYGROUND.trim_start_matches('/'));
+    }
     match config.log.format {
         LogFormat::Text => drop(write!(io::stderr(), "{}", places.block())),
         LogFormat::Json => tracing::info!(playground = places.playground, bayeux = places.bayeux, "listening"),

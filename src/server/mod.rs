@@ -104,7 +104,7 @@ pub async fn run(
     let tasks = transport.tasks().clone();
     let api = Api::new(broker.clone(), settings.api.clone(), registry);
     let part = if settings.api.enabled && settings.api.listen.is_empty() { Part::All } else { Part::Clients };
-    let site = Site { transport, api, pages: pages::router(&settings.transport.path), part };
+    let site = Site { transport, api, pages: pages::router(&settings.transport.path, &settings.server.pages), part };
     let acceptor = |listener, site| {
         Acceptor::new(listener, site, &settings.transport, broker.stopping(), tasks.clone()).counting(open.clone())
     };

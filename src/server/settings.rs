@@ -1,7 +1,7 @@
 //! The settings of the server room: where it listens and how it ends. Nested by `config`.
 
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 /// `[server]`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -16,6 +16,8 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     /// Threads that serve; 0 means one per core.
     pub threads: usize,
+    /// A folder whose files are served from `/` on, to everyone, beside the mount; the playground then is at `/playground`.
+    pub pages: String,
     /// TLS with HTTP/2; without files the server speaks plain HTTP/1.1.
     pub tls: TlsSettings,
 }
@@ -44,6 +46,7 @@ impl Default for ServerSettings {
             open: false,
             drain_timeout: Duration::from_secs(8),
             threads: 0,
+            pages: String::new(),
             tls: TlsSettings::default(),
         }
     }
@@ -54,6 +57,9 @@ impl ServerSettings {
     pub fn validate(&self, problem: &mut dyn FnMut(&str, String)) {
         if self.drain_timeout > Duration::from_secs(600) {
             problem("drain_timeout", "must be at most 10m".into());
+        }
+        if !self.pages.is_empty() && !Path::new(&self.pages).is_dir() {
+            problem("pages", format!("\"{}\" is no folder", self.pages));
         }
         match (self.tls.cert.is_empty(), self.tls.key.is_empty()) {
             (false, true) => problem("tls.key", "must name the file of the certificate's key".into()),

@@ -25,6 +25,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tokio::time::{Instant, Sleep};
 
@@ -206,14 +207,18 @@ impl Session {
         None
     }
 
-    /// Lets go of an attachment that is not needed any more; a newer one stays. Its timer is kept for the next.
-    pub fn detach(&self, epoch: u64, timer: Option<Timer>) {
+    /// Lets go of an attachment that is not needed any more; a newer one stays. Its timer is kept for the next. When none
+    /// is left, nobody will answer a connect that was held: the client's silence counts from now on.
+    pub fn detach(&self, epoch: u64, timer: Option<Timer>, max_interval: Duration) {
         let mut state = self.state.lock();
         if timer.is_some() {
             state.timer = timer;
         }
         for place in &mut state.attachments {
             place.take_if(|attachment| attachment.epoch == epoch);
+        }
+        if state.attachments.iter().all(Option::is_none) {
+            state.deadline = state.deadline.min(Instant::now() + state.interval + max_interval);
         }
     }
 

@@ -77,7 +77,7 @@ fn only_the_newest_attachment_gets_messages() {
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(s.poll_event(Place::Delivery, old, &mut cx), Poll::Ready(Event::Superseded));
     assert_eq!(s.poll_event(Place::Delivery, new, &mut cx), Poll::Ready(Event::Messages));
-    s.detach(old, None);
+    s.detach(old, None, Duration::ZERO);
     assert_eq!(seqs(s.lock().next(new, 1 << 20)), [11]);
     assert_eq!(s.poll_event(Place::Delivery, new, &mut cx), Poll::Pending);
 }

@@ -106,6 +106,32 @@ async fn silence_ends_a_session_and_speech_prolongs_it() {
     assert_eq!(reply.advice.unwrap().reconnect, Reconnect::Handshake);
 }
 
+/// The broker holds connects for longer than it waits for the next one: only a client that is there may be silent so long.
+#[tokio::test(start_paused = true)]
+async fn who_vanishes_while_a_connect_is_held_is_silent_from_then_on() {
+    let broker = broker(|s| s.max_interval = Duration::from_secs(10));
+    let (vanishing, waiting, streaming) =
+        (handshake(&broker).await, handshake(&broker).await, handshake(&broker).await);
+    for session in [&vanishing, &waiting, &streaming] {
+        poll(&broker, session.id, "").await;
+    }
+    let held = [&vanishing, &waiting].map(|session| {
+        let (broker, id) = (broker.clone(), session.id);
+        tokio::spawn(async move { poll(&broker, id, "").await })
+    });
+    let stream = broker.attach(&streaming);
+    streaming.lock().deadline = Instant::now() + Duration::from_secs(40);
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    held[0].abort();
+    drop(stream);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(broker.sessions().count(), 3, "there is still time to come back");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(vanishing.lock().ended, Some(End::Expired));
+    assert_eq!(streaming.lock().ended, Some(End::Expired));
+    assert_eq!(waiting.lock().ended, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn overlapping_subscriptions_deliver_once_and_only_from_their_beginning() {
     let broker = broker(|_| {});
