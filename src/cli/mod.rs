@@ -5,6 +5,7 @@
 mod check_config;
 mod exposure;
 mod greeting;
+mod health;
 mod logging;
 mod publish;
 mod serve;
@@ -35,6 +36,7 @@ enum Command {
     Publish(publish::Publish),
     Subscribe(subscribe::Subscribe),
     CheckConfig(check_config::CheckConfig),
+    Health(health::Health),
 }
 
 /// How a command fails.
@@ -76,6 +78,7 @@ impl Cli {
             Command::Publish(command) => command.run(),
             Command::Subscribe(command) => command.run(),
             Command::CheckConfig(command) => command.run(),
+            Command::Health(command) => command.run(),
         };
         match outcome {
             Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
