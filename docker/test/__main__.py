@@ -1,0 +1,232 @@
+"""Builds the image and brings compose.yaml up, as somebody would who deploys it, and does to it what happens to
+deployments: clients come from outside, the broker is killed, stopped, and made anew. Called by `make docker-test`.
+
+Exit code 0: everything held. 1: something did not. 77: the machine cannot run containers; what it lacks is printed.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from client import Publisher, Subscriber
+from machine import PLACE, ROOT, NotHere, Podman, configure, install, run, rust_mounts
+
+IMAGE_MEGABYTES = 25
+USER = 65532
+DEADLINE = 60  # seconds, for whatever is waited for
+PUBLISHED_BEFORE_THE_KILL = 200
+PUBLISHED_AFTER_THE_KILL = 50
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(holds, what):
+    deadline = time.monotonic() + DEADLINE
+    while not (outcome := holds()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {DEADLINE} s: {what}")
+        time.sleep(0.05)
+    return outcome
+
+
+def equal(found, wanted, what):
+    if found != wanted:
+        raise AssertionError(f"{what}: {found}, and should be {wanted}")
+
+
+class Deployment:
+    """The steps, in their order: each takes what the one before left."""
+
+    def __init__(self, podman):
+        self.podman = podman
+        self.port = free_port()
+        podman.environment["BAYEUX_PORT"] = str(self.port)
+        self.url = f"http://127.0.0.1:{self.port}/bayeux"
+        self.not_run = []
+
+    def build(self):
+        """the image is built from docker/Dockerfile"""
+        self.podman("build", "--pull=never", *rust_mounts(), "-f", ROOT / "docker/Dockerfile", "-t", "bayeuxd", ROOT,
+                    timeout=3000)
+
+    def image(self):
+        f"""the image has at most {IMAGE_MEGABYTES} MB, a user without rights, a health check, and is closed until told"""
+        image = json.loads(self.podman("image", "inspect", "bayeuxd"))[0]
+        megabytes = image["Size"] / 1e6
+        print(f"     {megabytes:.1f} MB", flush=True)
+        if megabytes > IMAGE_MEGABYTES:
+            raise AssertionError(f"the image has {megabytes:.1f} MB")
+        equal(image["User"], f"{USER}:{USER}", "the user")
+        equal(image.get("Healthcheck", {}).get("Test"), ["CMD", "/bayeuxd", "health"], "the health check")
+        alone = subprocess.run(["podman", "run", "--rm", "bayeuxd"], env=self.podman.environment, capture_output=True,
+                               text=True, timeout=DEADLINE)
+        if alone.returncode != 2 or "--open" not in alone.stderr:
+            raise AssertionError(f"it should have refused to be open: {alone}")
+        health = ["podman", "run", "--rm", "bayeuxd", "health"]
+        done = subprocess.run(health, env=self.podman.environment, capture_output=True, text=True, timeout=DEADLINE)
+        equal(done.returncode, 1, f"the health of no broker ({done.stderr})")
+
+    def up(self):
+        """compose.yaml comes up, and the broker says that it is healthy"""
+        self.podman.compose("up", "--detach", "--no-build")
+        self.broker = self.podman.of_service("broker")
+        until(self.is_healthy, "a healthy broker")
+        process = f"/proc/{self.podman.state(self.broker)['Pid']}/status"
+        identity = [line.split()[1:] for line in open(process) if line.startswith(("Uid:", "Gid:"))]
+        equal(identity, [[str(USER)] * 4] * 2, "the user of the process")
+
+    def is_healthy(self):
+        done = subprocess.run(["podman", "healthcheck", "run", self.broker], env=self.podman.environment, capture_output=True,
+                              timeout=DEADLINE)
+        return done.returncode == 0
+
+    def publish(self):
+        """curl publishes from outside, and a subscriber has it"""
+        subscriber = Subscriber(self.url, "/demo/**")
+        environment = {**os.environ, "BAYEUX_URL": self.url}
+        run("sh", ROOT / "examples/publish/publish.sh", "/demo/hello", '{"text": "from outside"}', env=environment)
+        until(lambda: subscriber.data("/demo/hello") == [{"text": "from outside"}], "the message")
+        subscriber.end()
+
+    def backend(self):
+        """the broker finds the backend by its name, and the backend the broker"""
+        subscriber = Subscriber(self.url, "/confirmed/**")
+        until(lambda: self.called(subscriber), "an answer to a call")
+        subscriber.call("/orders/7", {"item": "cake"})
+        until(lambda: subscriber.data("/confirmed/7"), "the backend's own publication")
+        subscriber.end()
+
+    def called(self, subscriber):
+        # The backend may still be starting: then the answer is that it cannot be reached, and one asks again.
+        service = "/service/shop/price"
+        subscriber.call(service, {"item": "bread", "count": 2})
+        return {"item": "bread", "total": 640} in subscriber.data(service)
+
+    def kill(self):
+        """the broker is killed in the middle of publishing and comes back: nothing is lost, sessions go on"""
+        subscriber, publisher = Subscriber(self.url, "/log/kill"), Publisher(self.url, "/log/kill")
+        until(lambda: len(publisher.accepted) >= PUBLISHED_BEFORE_THE_KILL, "publications before the kill")
+        before = self.podman.state(self.broker)
+        os.kill(before["Pid"], signal.SIGKILL)
+        accepted = len(publisher.accepted)
+        until(lambda: publisher.unknown, "a publication that gets no answer")
+        self.comes_back(before)
+        until(lambda: len(publisher.accepted) >= accepted + PUBLISHED_AFTER_THE_KILL, "publications after the kill")
+        publisher.end()
+        self.nothing_is_lost(subscriber, publisher)
+        print(f"     {len(publisher.accepted)} accepted, {len(publisher.unknown)} without an answer, "
+              f"{subscriber.again} received twice", flush=True)
+
+    def comes_back(self, before):
+        """By compose.yaml's restart policy; where the engine has nobody who follows it, by hand."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            state = self.podman.state(self.broker)
+            if state["Running"] and state["Pid"] != before["Pid"]:
+                return
+            time.sleep(0.1)
+        self.not_run.append("restart by the policy of compose.yaml: podman did not do it here; it was started by hand")
+        self.podman("start", self.broker)
+
+    def nothing_is_lost(self, subscriber, publisher):
+        try:
+            wanted = set(publisher.accepted)
+            until(lambda: wanted <= set(subscriber.data("/log/kill")) or subscriber.replies, "every accepted publication")
+        finally:
+            subscriber.end()
+        equal(subscriber.replies, [], "what the broker told the session")
+        received = subscriber.data("/log/kill")
+        equal(sorted(set(received) - wanted - set(publisher.unknown)), [], "received and never published")
+        equal(received, sorted(set(received)), "received, in the order of publishing")
+        late = Subscriber(self.url, "/log/kill", since=-2)
+        until(lambda: late.data("/log/kill") == received, "the same, given to somebody who comes later")
+        late.end()
+
+    def stop(self):
+        """it stops in good order, and a new container goes on with the volume of the old one"""
+        subscriber = Subscriber(self.url, "/log/stop")
+        self.post_one("/log/stop", "before")
+        until(lambda: subscriber.data("/log/stop") == ["before"], "the message before")
+        self.podman("stop", self.broker)
+        equal(self.podman.state(self.broker)["ExitCode"], 0, "the exit code after SIGTERM")
+        self.podman.compose("down")
+        self.podman.compose("up", "--detach", "--no-build")
+        self.broker = self.podman.of_service("broker")
+        until(self.is_healthy, "a healthy broker")
+        self.post_one("/log/stop", "after")
+        until(lambda: "after" in subscriber.data("/log/stop") or subscriber.replies, "the message after")
+        subscriber.end()
+        equal((subscriber.data("/log/stop"), subscriber.replies), (["before", "after"], []), "what the session received")
+
+    def post_one(self, channel, data):
+        environment = {**os.environ, "BAYEUX_URL": self.url}
+        run("sh", ROOT / "examples/publish/publish.sh", channel, json.dumps(data), env=environment)
+
+    def all(self):
+        for step in (self.build, self.image, self.up, self.publish, self.backend, self.kill, self.stop):
+            started = time.monotonic()
+            what = step.__doc__ or f"the image has at most {IMAGE_MEGABYTES} MB, runs as nobody, and is closed until told"
+            print(f"---- {what}", flush=True)
+            step()
+            print(f"     ok, {time.monotonic() - started:.0f} s", flush=True)
+
+    def logs(self):
+        for service in ("broker", "backend"):
+            try:
+                print(f"---- the end of what {service} said\n{self.podman('logs', '--tail', '40', self.podman.of_service(service))}")
+            except (RuntimeError, IndexError) as error:
+                print(f"---- {service} has said nothing: {error}")
+
+
+def prepare():
+    started = time.monotonic()
+    print("---- podman, podman-compose and base images", flush=True)
+    install()
+    environment, driver = configure()
+    podman = Podman(environment, f"bayeuxd-test-{os.getpid()}")
+    podman.make_bases()
+    podman.try_out()
+    print(f"     ok, {time.monotonic() - started:.0f} s; images kept with {driver} below {PLACE}", flush=True)
+    return podman
+
+
+def clean_up(podman):
+    """Containers, networks and volumes go; images stay for the next time, below the target folder."""
+    subprocess.run(["podman", "ps"], env=podman.environment, capture_output=True)
+    try:
+        podman.compose("down", "--volumes", "--timeout", "5")
+    except RuntimeError as error:
+        print(f"---- cannot clean up: {error}")
+
+
+def main():
+    try:
+        podman = prepare()
+    except NotHere as why:
+        print(f"NOT RUN  docker-test: {why}")
+        return 77
+    deployment = Deployment(podman)
+    try:
+        deployment.all()
+    except (AssertionError, RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+        print(f"     FAILED: {error}")
+        deployment.logs()
+        return 1
+    finally:
+        clean_up(podman)
+    for what in deployment.not_run:
+        print(f"NOT RUN  {what}")
+    print("docker-test: everything held")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
