@@ -38,6 +38,9 @@ in_folder() { (cd "$1" && shift && "$@"); }
 step "set up" scripts/setup.sh
 step "unit and property tests" cargo test --workspace --quiet --no-fail-fast
 step "protocol tests" scripts/protocol-tests.sh
+step "examples of publishing" python3 examples/publish/test.py
+step "examples of backends" python3 examples/backend/test.py
+step "behind proxies" python3 scripts/proxies.py
 step_twice "real clients" in_folder clients/interop npm test --silent
 # clients/js is in the making and has its own commands: npm test, npm run test:browser, npm run size.
 

@@ -14,7 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 PLACE = TARGET / "docker-test"
 PACKAGES = {"podman": "podman", "runc": "runc", "mmdebstrap": "mmdebstrap", "curl": "curl"}
-HELPERS = {"/usr/lib/podman/netavark": "netavark", "/usr/lib/podman/aardvark-dns": "aardvark-dns"}
+HELPERS = {
+    "/usr/lib/podman/netavark": "netavark",
+    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
+    "/usr/libexec/podman/catatonit": "catatonit",
+}
 COMPOSE = "podman-compose==1.6.0"
 SUITE = "bookworm"
 IN_BASE = "gcc,libc6-dev,make,ca-certificates,python3"
@@ -146,6 +150,8 @@ class Podman:
 
 def mirror():
     """Where this machine has Debian's packages from, when it is Debian; else the tool's own choice."""
+    if "ID=debian" not in Path("/etc/os-release").read_text().split():
+        return []
     for file in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list")):
         for line in file.read_text().splitlines() if file.exists() else []:
             words = line.split()
