@@ -66,12 +66,13 @@ class Subscriber:
                 return
 
     def take(self, message):
-        position = message["ext"]["replay"]["id"] if "ext" in message else message["channel"]
+        position = message.get("ext", {}).get("replay", {}).get("id")
         if position in self.positions:
             self.again += 1
-        else:
+            return
+        if position is not None:
             self.positions.add(position)
-            self.messages.append(message)
+        self.messages.append(message)
 
     def data(self, channel):
         return [message["data"] for message in list(self.messages) if message["channel"] == channel]
