@@ -1,5 +1,5 @@
 // Publishes one message:  mcs -r:System.Net.Http Publish.cs && mono Publish.exe CHANNEL JSON
-// or, with .NET 10 and newer:  dotnet run Publish.cs CHANNEL JSON
+// or, with .NET 10 and newer (not part of the test here):  dotnet run Publish.cs CHANNEL JSON
 // BAYEUX_URL names the broker's endpoint; BAYEUX_KEY is an API key, for brokers that want one.
 
 using System;

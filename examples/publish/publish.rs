@@ -3,7 +3,8 @@
 //! BAYEUX_URL names the broker's endpoint, http only; BAYEUX_KEY is an API key, for brokers that want one.
 
 use std::{
-    env, error::Error,
+    env,
+    error::Error,
     io::{Read, Write},
     net::{TcpStream, ToSocketAddrs},
     process::ExitCode,

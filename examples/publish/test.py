@@ -42,7 +42,7 @@ EXAMPLES = {
     "perl": (["perl"], None, ["perl", "publish.pl"]),
     "elixir": (["elixir"], None, ["elixir", "publish.exs"]),
     "node": (["node"], None, ["node", "publish.mjs"]),
-    "rust": (["rustc"], ["rustc", "--edition=2024", "-o", "{out}/publish-rust", "publish.rs"], ["{out}/publish-rust"]),
+    "rust": (["rustc"], ["rustc", "-o", "{out}/publish-rust", "publish.rs"], ["{out}/publish-rust"]),
 }
 
 
