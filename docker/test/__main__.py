@@ -16,10 +16,11 @@ import tomllib
 from pathlib import Path
 
 from client import Publisher, Subscriber
-from machine import PLACE, ROOT, NotHere, Podman, configure, install, run, rust_mounts
+from machine import PLACE, ROOT, NotHere, Podman, configure, install, node_mounts, run, rust_mounts
 
 IMAGE_MEGABYTES = 25
 USER = 65532
+PAGES = "http://127.0.0.1:8001"  # where the pages come from, as compose.yaml has it without PAGES_PORT
 DEADLINE = 60  # seconds, for whatever is waited for
 BUILD_SECONDS = 3600  # on two cores that others use, too
 PUBLISHERS = 4
@@ -68,7 +69,8 @@ class Deployment:
     def __init__(self, podman):
         self.podman = podman
         self.port = free_port()
-        podman.environment["BAYEUX_PORT"] = str(self.port)
+        self.pages_port = free_port()
+        podman.environment.update(BAYEUX_PORT=str(self.port), PAGES_PORT=str(self.pages_port))
         self.url = f"http://127.0.0.1:{self.port}/bayeux"
         self.not_run = []
         configuration = tomllib.loads((ROOT / "docker/bayeuxd.toml").read_text())
@@ -77,13 +79,21 @@ class Deployment:
             self.not_run.append("nothing lost by a kill and by a new container: docker/bayeuxd.toml says engine.kind = memory")
 
     def build(self):
-        """the image is built from docker/Dockerfile"""
+        """the images are built from docker/Dockerfile and docker/demos.Dockerfile"""
         if binary := os.environ.get("DOCKER_TEST_BINARY"):
             self.not_run.append(f"the build stage of docker/Dockerfile: DOCKER_TEST_BINARY gives {binary}")
             self.podman("build", "-t", "bayeuxd", last_stage(Path(binary)))
-            return
-        self.podman("build", "--pull=never", *rust_mounts(), "-f", ROOT / "docker/Dockerfile", "-t", "bayeuxd", ROOT,
-                    timeout=BUILD_SECONDS)
+        else:
+            self.podman("build", "--pull=never", *rust_mounts(), "-f", ROOT / "docker/Dockerfile", "-t", "bayeuxd", ROOT,
+                        timeout=BUILD_SECONDS)
+        self.podman("build", "--pull=never", *node_mounts(), "-f", ROOT / "docker/demos.Dockerfile", "-t", "bayeuxd-demos", ROOT)
+
+    def configuration(self):
+        """docker/bayeuxd.toml says of the demos what examples/demos/bayeuxd.toml says"""
+        demos = (ROOT / "examples/demos/bayeuxd.toml").read_text().replace("http://127.0.0.1:9000", "http://backend:9000")
+        demos, here = tomllib.loads(demos), tomllib.loads((ROOT / "docker/bayeuxd.toml").read_text())
+        for section in demos.keys() - {"log"}:
+            equal(here.get(section), demos[section], f"[{section}]")
 
     def image(self):
         """the image is small, has a user without rights and a health check, and is closed until told"""
@@ -127,17 +137,27 @@ class Deployment:
 
     def backend(self):
         """the broker finds the backend by its name, and the backend the broker"""
-        subscriber = Subscriber(self.url, "/confirmed/**")
+        subscriber = Subscriber(self.url, "/counter")
         until(lambda: self.called(subscriber), "an answer to a call")
-        subscriber.call("/orders/7", {"item": "cake"})
-        until(lambda: subscriber.data("/confirmed/7"), "the backend's own publication")
+        until(lambda: len(subscriber.data("/counter")) >= 3, "what the backend publishes by itself")
         subscriber.end()
+
+    def pages(self):
+        """the demos' pages are served, with the client in them, and know where the broker is"""
+        origin = f"http://127.0.0.1:{self.pages_port}"
+        for page, holds in (("/", "<title>"), ("/bayeux.js", "Client"), ("/where.js", self.url), ("/chat.html", "<title>")):
+            text = run("curl", "--silent", "--show-error", "--fail", f"{origin}{page}")
+            if holds not in text:
+                raise AssertionError(f"{page} does not hold {holds}: {text[:200]}")
+        hello = '{"channel": "/demo/hello", "data": 1}'
+        for allowed, page in ((True, PAGES), (False, "http://evil.example")):
+            said = run("curl", "--silent", "--include", "--header", f"Origin: {page}", "--json", hello, self.url)
+            equal(f"access-control-allow-origin: {page}" in said.lower(), allowed, f"{page} is let in")
 
     def called(self, subscriber):
         # The backend may still be starting: then the answer is that it cannot be reached, and one asks again.
-        service = "/service/shop/price"
-        subscriber.call(service, {"item": "bread", "count": 2})
-        return {"item": "bread", "total": 640} in subscriber.data(service)
+        subscriber.call("/service/echo", {"text": "hello"})
+        return {"echo": "hello", "slept": 0} in subscriber.data("/service/echo")
 
     def kill(self):
         """the broker is killed in the middle of publishing and comes back: nothing is lost, sessions go on"""
@@ -209,14 +229,14 @@ class Deployment:
         run("sh", ROOT / "examples/publish/publish.sh", channel, json.dumps(data), env=environment)
 
     def all(self):
-        for step in (self.build, self.image, self.up, self.publish, self.backend, self.kill, self.stop):
+        for step in (self.configuration, self.build, self.image, self.up, self.publish, self.backend, self.pages, self.kill, self.stop):
             started = time.monotonic()
             print(f"---- {step.__doc__}", flush=True)
             step()
             print(f"     ok, {time.monotonic() - started:.0f} s", flush=True)
 
     def logs(self):
-        for service in ("broker", "backend"):
+        for service in ("broker", "backend", "pages"):
             print(f"---- the end of what {service} said", flush=True)
             try:
                 logs = ["podman", "logs", "--tail", "40", self.podman.of_service(service)]

@@ -22,10 +22,16 @@ HELPERS = {
 COMPOSE = "podman-compose==1.6.0"
 SUITE = "bookworm"
 IN_BASE = "gcc,libc6-dev,make,ca-certificates,python3"
-# The names in Dockerfile and compose.yaml. One root file system serves all of them: it has a C compiler and Python, and
-# the machine's own Rust is mounted into it while the image is built.
-BASES = ["rust:1-bookworm", "python:3.13-slim"]
-RUST = "/usr/local/rust"
+# The names that the Dockerfiles begin with. One root file system serves all of them: it has a C compiler and Python, and
+# the machine's own Rust and Node are mounted into it while images are built.
+BASES = ["rust:1-bookworm", "python:3.13-slim", "node:22-bookworm-slim"]
+RUST, NODE = "/usr/local/rust", "/usr/local/node"
+ENVIRONMENT = [
+    f"PATH={RUST}/bin:{NODE}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "CARGO_HOME=/usr/local/cargo",
+    "npm_config_cache=/usr/local/npm-cache",
+    "npm_config_prefer_offline=true",
+]
 FILES = os.environ.get("DOCKER_TEST_FILES", "20000")
 
 
@@ -133,8 +139,8 @@ class Podman:
             half = archive.with_suffix(".half.tar")
             run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={IN_BASE}", SUITE, half, *mirror())
             half.rename(archive)
-        path = f"PATH={RUST}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        self("import", "--change", f"ENV {path}", "--change", "ENV CARGO_HOME=/usr/local/cargo", archive, BASES[0])
+        changes = [word for variable in ENVIRONMENT for word in ("--change", f"ENV {variable}")]
+        self("import", *changes, archive, BASES[0])
         for name in BASES[1:]:
             self("tag", f"localhost/{BASES[0]}", f"localhost/{name}")
 
@@ -166,3 +172,25 @@ def rust_mounts():
     run("cargo", "fetch", "--locked", "--quiet", cwd=ROOT)
     registry = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo")) / "registry"
     return ["-v", f"{sysroot}:{RUST}:ro", "-v", f"{registry}:/usr/local/cargo/registry"]
+
+
+def node_mounts():
+    """This machine's Node and npm, and the packages that it has fetched."""
+    node, npm = (Path(shutil.which(name) or "").resolve() for name in ("node", "npm"))
+    if not node.is_file() or not npm.is_file():
+        raise RuntimeError("node and npm are needed to build the demos' image")
+    place = PLACE / "node"
+    shutil.rmtree(place, ignore_errors=True)
+    (place / "bin").mkdir(parents=True)
+    shutil.copy(node, place / "bin/node")
+    # npm is a script beside its modules: npm/bin/npm-cli.js
+    (place / "bin/npm").symlink_to(f"{NODE}/lib/npm/bin/{npm.name}")
+    (place / "lib/npm").mkdir(parents=True)
+    fetched = PLACE / "client"
+    fetched.mkdir(exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "clients/js" / name, fetched)
+    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", cwd=fetched)
+    cache = run("npm", "config", "get", "cache").strip()
+    mounts = {place: f"{NODE}:ro", npm.parents[1]: f"{NODE}/lib/npm:ro", cache: "/usr/local/npm-cache"}
+    return [word for here, there in mounts.items() for word in ("-v", f"{here}:{there}")]
