@@ -42,8 +42,8 @@ examples: ## Run the examples in every language that is installed
 docker-test: ## Build the image, bring the compose file up, kill the broker; needs root
 	python3 docker/test
 
-docs: ## Make docs/configuration.md anew from the settings
-	UPDATE_DOCS=1 cargo test --quiet --test configuration_docs
+docs: ## Make the pages anew that are made from the code
+	UPDATE_DOCS=1 cargo test --quiet --test configuration_docs --test error_docs
 
 bench: ## Measure against the floor; BAYEUX_LOAD names the load generator's folder
 	scripts/bench.sh

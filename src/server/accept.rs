@@ -4,7 +4,7 @@
 
 use super::{
     io::NotedStream,
-    serving,
+    plain, serving,
     tls::Tls,
     watch::{Progress, Watch},
 };
@@ -17,9 +17,10 @@ use crate::{
     },
 };
 use axum::{Router, body::Body};
+use bytes::Bytes;
 use futures_util::{FutureExt, future::Either};
 use http::Request;
-use hyper::body::Incoming;
+use http_body::Body as HttpBody;
 use prometheus_client::metrics::gauge::Gauge;
 use std::{convert::Infallible, future::Future, io::ErrorKind, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -71,6 +72,19 @@ impl Noted {
     /// The same for a connection that carries many requests at once.
     pub(super) fn multiplexed(self) -> Self {
         Self { connection: self.connection.multiplexed(), ..self }
+    }
+
+    /// Whether a path is the mount's or the API's, and is served on this listener.
+    pub(super) fn serves(&self, path: &str) -> bool {
+        self.is_mount(path) || self.is_api(path)
+    }
+
+    fn is_mount(&self, path: &str) -> bool {
+        self.part != Part::Backends && self.connection.transport().owns(path)
+    }
+
+    fn is_api(&self, path: &str) -> bool {
+        self.part == Part::Backends || route::is_health(path) || (self.part == Part::All && route::is_api(path))
     }
 }
 
@@ -154,7 +168,7 @@ impl Acceptor {
             None => self.tasks.spawn(async move {
                 let closed = closed;
                 let stream = NotedStream::new(stream, noted.connection.clone(), Arc::clone(&noted.progress));
-                serving::http1(stream, pages, noted, stopping).await;
+                plain::http1(stream, pages, noted, stopping).await;
                 drop(closed);
             }),
             Some(tls) => {
@@ -175,18 +189,20 @@ type Boxed = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
 /// Answers one request. The mount is served without the router: its requests are nearly all there are, and each would
 /// pay for boxes and a path match.
-pub(super) fn answer(
+pub(super) fn answer<B>(
     pages: &Router,
     noted: &Noted,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Answer, Infallible>> + Send + use<> {
+    request: Request<B>,
+) -> impl Future<Output = Result<Answer, Infallible>> + Send + use<B>
+where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError> + Send> + Send + Unpin + 'static,
+{
     let progress = Arc::clone(&noted.progress);
     progress.busy();
     let path = request.uri().path();
-    let for_backends = route::is_health(path) || (noted.part != Part::Clients && route::is_api(path));
-    let answering = if noted.part != Part::Backends && noted.connection.transport().owns(path) {
+    let answering = if noted.is_mount(path) {
         Either::Left(endpoint::serve(noted.connection.clone(), request).map(Ok))
-    } else if for_backends || noted.part == Part::Backends {
+    } else if noted.is_api(path) {
         let (api, peer) = (noted.api.clone(), noted.connection.peer());
         let serving: Boxed = Box::pin(async move { Ok(api.serve(peer, request).await) });
         Either::Right(serving)

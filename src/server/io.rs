@@ -1,6 +1,6 @@
 //! A stream that notes what passes: for the watch, and for the deliveries that wait to be written.
 //!
-//! Made by the acceptor for each connection and handed to hyper. Changes no byte.
+//! Made by the acceptor for each connection and read by `plain` or hyper. Changes no byte.
 
 use super::watch::Progress;
 use crate::transport::Connection;
@@ -19,17 +19,24 @@ pub struct NotedStream<S> {
     progress: Arc<Progress>,
     /// Bytes that a stream with a buffer of its own took and did not hand on yet.
     unflushed: Option<usize>,
+    /// Bytes that were read and given back: they are read again first.
+    unread: Vec<u8>,
 }
 
 impl<S> NotedStream<S> {
     /// Notes what passes through a stream whose writes go to the kernel.
     pub fn new(stream: S, connection: Connection, progress: Arc<Progress>) -> Self {
-        Self { stream, connection, progress, unflushed: None }
+        Self { stream, connection, progress, unflushed: None, unread: Vec::new() }
     }
 
     /// Notes what passes through a stream whose writes are out when they are flushed.
     pub fn flushing(stream: S, connection: Connection, progress: Arc<Progress>) -> Self {
-        Self { stream, connection, progress, unflushed: Some(0) }
+        Self { stream, connection, progress, unflushed: Some(0), unread: Vec::new() }
+    }
+
+    /// Gives back what was read last, for another reader.
+    pub fn unread(&mut self, bytes: Vec<u8>) {
+        self.unread = bytes;
     }
 
     fn note(&mut self, outcome: Poll<Result<usize>>) -> Poll<Result<usize>> {
@@ -50,6 +57,12 @@ impl<S> NotedStream<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for NotedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        if !self.unread.is_empty() {
+            let count = self.unread.len().min(buf.remaining());
+            buf.put_slice(&self.unread[..count]);
+            self.unread.drain(..count);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {

@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod io;
 pub mod pages;
+mod plain;
 pub mod process;
 pub mod serving;
 pub mod settings;

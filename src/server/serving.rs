@@ -1,10 +1,12 @@
-//! Serving one connection: HTTP/1.1 as it is, or TLS with what the peer chose in it.
+//! Serving one connection by hyper: HTTP/1.1 whose requests are not of the usual kind, or TLS with what the peer chose in
+//! it.
 //!
-//! Each runs in the connection's task. The plain way is tuned: it is what thousands of held polls cost.
+//! Each runs in the connection's task. The usual kind of request is served by `plain`.
 
 use super::{
     accept::{MAX_BUFFER, Noted, answer},
     io::NotedStream,
+    plain,
     tls::{self, Tls},
     watch::Progress,
 };
@@ -21,7 +23,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::Poll,
 };
@@ -73,7 +75,7 @@ pub(super) async fn tls(
         http2(stream, pages, noted, stopping, tasks).await;
     } else {
         let stream = NotedStream::flushing(stream, noted.connection.clone(), Arc::clone(&noted.progress));
-        http1(stream, pages, noted, stopping).await;
+        plain::http1(stream, pages, noted, stopping).await;
     }
 }
 
@@ -136,26 +138,32 @@ where
     }
 }
 
-/// Runs the task's work until it is done (true) or the server stops (false). The wish to hear of the stop is registered
-/// once: a task's waker stays the same, and registering at every turn costs more than the rest of it.
+/// Runs the task's work until it is done (true) or the server stops (false).
 async fn until_stopping(mut serving: Pin<&mut impl Future>, stopping: Receiver<bool>) -> bool {
-    let seen = stopping.clone();
-    let mut stop = pin!(stop(stopping));
-    let mut registered = false;
+    let mut stop = stopped(stopping);
     poll_fn(|cx| {
         if serving.as_mut().poll(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if registered && !seen.has_changed().unwrap_or(true) {
-            return Poll::Pending;
-        }
-        registered = true;
-        stop.as_mut().poll(cx).map(|()| false)
+        stop.poll_unpin(cx).map(|()| false)
     })
     .await
 }
 
-async fn stop(mut stopping: Receiver<bool>) {
-    // An error is a broker that is gone.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
+/// Completes when the server stops. The wish to hear of it is registered once: a task's waker stays the same, and
+/// registering at every turn costs more than the rest of it.
+pub(super) fn stopped(mut stopping: Receiver<bool>) -> impl Future<Output = ()> + Send + Unpin {
+    let seen = stopping.clone();
+    let mut stop = Box::pin(async move {
+        // An error is a broker that is gone.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    });
+    let mut registered = false;
+    poll_fn(move |cx| {
+        if registered && !seen.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        registered = true;
+        stop.as_mut().poll(cx)
+    })
 }

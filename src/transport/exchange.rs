@@ -33,13 +33,6 @@ pub struct Dispatched {
     pub delay: Duration,
 }
 
-impl Dispatched {
-    /// Whether a connect of it will probably be held for long.
-    pub fn will_wait(&self) -> bool {
-        self.connects.iter().any(|c| matches!(c, Connect::Planned(plan) if plan.quiet && !plan.hold.is_zero()))
-    }
-}
-
 impl Exchange {
     /// An exchange on a broker.
     pub fn new(broker: Broker, limiter: HandshakeLimiter, limits: DecodeLimits) -> Self {

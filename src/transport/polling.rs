@@ -63,12 +63,6 @@ impl Transport {
     /// Waits until a poll has its answer.
     pub(super) async fn finish(&self, poll: Box<Poll>, connection: &Connection) -> Answer {
         let Poll { dispatched, texts, wrapping, cookie } = *poll;
-        if dispatched.will_wait() {
-            // While the request's bytes are still referred to, hyper takes a fresh buffer to watch the connection with,
-            // and the one that was read into is free for the next request. Without this every idle client would keep
-            // one; busy ones are spared the extra turn.
-            tokio::task::yield_now().await;
-        }
         drop(texts);
         if !dispatched.delay.is_zero() {
             tokio::time::sleep(dispatched.delay).await;

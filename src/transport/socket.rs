@@ -11,6 +11,7 @@ use super::{
 use crate::{
     bayeux::{Reply, Seq, decode, reply::meta},
     broker::{Caller, Connect, Delivery, End, Event, Plan, Session, Stream},
+    engine::Publication,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
@@ -38,6 +39,9 @@ use tokio_tungstenite::{
 
 /// How long a client that said goodbye has to close the socket itself.
 const GOODBYE_GRACE: Duration = Duration::from_secs(1);
+
+/// Room for the reply of a connect.
+const REPLY_CAPACITY: usize = 128;
 
 type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -228,11 +232,8 @@ impl Socket {
         match event {
             Event::Messages => {
                 let acknowledges = self.stream.as_ref().is_some_and(Stream::acknowledges);
-                let position = self.push().await?;
-                match self.held.take_if(|_| acknowledges) {
-                    Some((plan, _)) => self.answer_held(plan, position).await,
-                    None => Ok(()),
-                }
+                let plan = self.held.take_if(|_| acknowledges).map(|(plan, _)| plan);
+                self.push(plan).await.map(|_| ())
             }
             Event::Superseded => {
                 self.stream = None;
@@ -270,7 +271,8 @@ impl Socket {
             return Err(Over(Some(CloseCode::Normal)));
         }
         if let Some((plan, _)) = self.held.take_if(|(_, until)| *until <= now) {
-            self.answer_held(plan, None).await?;
+            let reply = self.reply_of_held(plan, None);
+            self.send_replies(&[reply]).await?;
         }
         if self.next_ping <= now {
             self.next_ping = now + self.transport.settings().websocket_ping;
@@ -286,44 +288,47 @@ impl Socket {
         }
     }
 
-    async fn answer_held(&mut self, plan: Box<Plan>, position: Option<Seq>) -> Result<(), Over> {
-        let transport = self.transport.clone();
-        let broker = &transport.exchange().broker;
+    fn reply_of_held(&self, plan: Box<Plan>, position: Option<Seq>) -> Reply {
+        let broker = &self.transport.exchange().broker;
         broker.answered(&plan.session);
-        self.send_replies(&[plan.answer(broker, position)]).await
+        plan.answer(broker, position)
     }
 
     async fn push_if_acknowledging(&mut self) -> Result<Option<Seq>, Over> {
-        if self.stream.as_ref().is_some_and(Stream::acknowledges) { self.push().await } else { Ok(None) }
+        if self.stream.as_ref().is_some_and(Stream::acknowledges) { self.push(None).await } else { Ok(None) }
     }
 
-    /// Takes what waits and writes it, frame by frame; what was not written goes back. Returns the newest position.
-    async fn push(&mut self) -> Result<Option<Seq>, Over> {
+    /// Takes what waits and writes it, frame by frame; what was not written goes back. A connect that it answers leaves
+    /// in the last frame: one write for both. Returns the newest position.
+    async fn push(&mut self, plan: Option<Box<Plan>>) -> Result<Option<Seq>, Over> {
         let Some(stream) = &self.stream else { return Ok(None) };
         let delivery = stream.take().await;
         let session = Arc::clone(stream.session());
         let most = if self.bare { 1 } else { usize::MAX };
         let position = delivery.position;
+        // The client is told of a gap with its connect: at once.
         let gap = delivery.gap.is_some();
+        let plan = plan.or_else(|| self.held.take_if(|_| gap).map(|(plan, _)| plan));
+        let mut reply = plan.map(|plan| self.reply_of_held(plan, position));
         let mut rest = delivery.publications;
         while !rest.is_empty() {
-            let (count, bytes) = self.next_frame(&rest, most);
-            if let Err(over) = self.send(bytes).await {
+            let (count, fits) = self.next_frame(&rest, most);
+            let last = if count == rest.len() && !self.bare { reply.take() } else { None };
+            if let Err(over) = self.send(framed(&rest[..count], fits, last.as_ref())).await {
                 let delivery = Delivery { publications: rest, ..Delivery::default() };
                 self.transport.exchange().broker.restore(&session, delivery);
                 return Err(over);
             }
             rest.drain(..count);
         }
-        // The client is told with its connect: at once.
-        if let Some((plan, _)) = self.held.take_if(|_| gap) {
-            self.answer_held(plan, position).await?;
+        if let Some(reply) = reply {
+            self.send_replies(&[reply]).await?;
         }
         Ok(position)
     }
 
-    /// As many messages as fit into a frame, at least one.
-    fn next_frame(&self, rest: &[Arc<crate::engine::Publication>], most: usize) -> (usize, Bytes) {
+    /// As many messages as fit into a frame, at least one, and their bytes.
+    fn next_frame(&self, rest: &[Arc<Publication>], most: usize) -> (usize, usize) {
         let max = self.transport.settings().max_frame_bytes;
         let mut bytes = 2;
         let fits = rest.iter().take(most).take_while(|p| {
@@ -331,12 +336,7 @@ impl Socket {
             bytes <= max
         });
         let count = fits.count().max(1);
-        if let [one] = &rest[..count] {
-            return (1, one.draft.framed().clone());
-        }
-        let mut frame = Frame::with_capacity(bytes.min(max));
-        rest[..count].iter().for_each(|p| frame.raw(p.draft.encoded()));
-        (count, frame.finish())
+        (count, bytes.min(max))
     }
 
     async fn send_replies(&mut self, replies: &[Reply]) -> Result<(), Over> {
@@ -387,6 +387,21 @@ impl Socket {
         };
         // A peer that does not answer is gone all the same.
         let _ = timeout(GOODBYE_GRACE, polite).await;
+    }
+}
+
+/// The array of one frame. A message that is alone in it has its bytes ready, shared by all who receive it.
+fn framed(publications: &[Arc<Publication>], bytes: usize, reply: Option<&Reply>) -> Bytes {
+    match (publications, reply) {
+        ([one], None) => one.draft.framed().clone(),
+        (publications, reply) => {
+            let mut frame = Frame::with_capacity(bytes + REPLY_CAPACITY);
+            publications.iter().for_each(|p| frame.raw(p.draft.encoded()));
+            if let Some(reply) = reply {
+                frame.reply(reply);
+            }
+            frame.finish()
+        }
     }
 }
 

@@ -49,8 +49,6 @@ pub struct State {
     pub interval: Duration,
     /// The transport that connected last and the advice it was given; `None` before the first connect.
     pub advised: Option<(ConnectionType, Advice)>,
-    /// The newest position handed out when it last connected.
-    pub handed_before: Seq,
     /// Set once it is over.
     pub ended: Option<End>,
 }
@@ -110,7 +108,6 @@ impl State {
             deadline,
             interval: Duration::ZERO,
             advised: None,
-            handed_before: now_at,
             ended: None,
         }
     }

@@ -29,8 +29,6 @@ pub struct Plan {
     pub hold: Duration,
     /// The attachment that this connect is; `None` when the transport holds it itself.
     pub attachment: Option<(Place, u64)>,
-    /// Whether nothing was delivered since the connect before: this one will probably be held for long.
-    pub quiet: bool,
     reply: Reply,
     advice: Advice,
     tell: bool,
@@ -128,9 +126,9 @@ impl Broker {
         if let Some(older) = entered.older {
             older.wake();
         }
-        let Entered { news, attachment, quiet, .. } = entered;
+        let Entered { news, attachment, .. } = entered;
         let tell = news || message.advice.is_some() || transport == ConnectionType::WebSocket;
-        Plan { session, hold, attachment, quiet, reply: Reply::to(message), advice, tell }
+        Plan { session, hold, attachment, reply: Reply::to(message), advice, tell }
     }
 
     /// Notes the connect in the session: its deadline, its advice, and its attachment.
@@ -144,11 +142,9 @@ impl Broker {
         state.interval = advised.1.interval;
         state.deadline = Instant::now() + hold + state.interval + self.settings().max_interval;
         let news = state.advised.replace(advised) != Some(advised);
-        let handed = state.handed();
-        let quiet = std::mem::replace(&mut state.handed_before, handed) == handed;
-        let Some((place, occupies)) = place else { return Entered { news, attachment: None, older: None, quiet } };
+        let Some((place, occupies)) = place else { return Entered { news, attachment: None, older: None } };
         let (epoch, older) = state.attach(place, occupies);
-        Entered { news, attachment: Some((place, epoch)), older, quiet }
+        Entered { news, attachment: Some((place, epoch)), older }
     }
 
     /// Notes that a connect was answered: from now on the client's silence counts.
@@ -165,7 +161,6 @@ struct Entered {
     attachment: Option<(Place, u64)>,
     /// The attachment that it replaced, to be woken without the lock.
     older: Option<Waker>,
-    quiet: bool,
 }
 
 /// The transport a connect belongs to: streams that only go down have their connects sent by POST.

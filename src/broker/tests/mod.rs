@@ -1,5 +1,7 @@
 //! The broker as a whole, with paused time and without any transport: what the verbs promise together.
 
+mod log;
+
 use super::*;
 use crate::{
     bayeux::{DecodeLimits, Reconnect, decode},
