@@ -164,9 +164,13 @@ class Proxy:
                 client.sendall(head.encode() + body)
             except ConnectionError:
                 pass  # who refuses need not read it all
-            status = self.until(client, b"\r\n").split()[1]
-            # The broker refuses and hangs up; a proxy that was still sending then may have no answer to hand on.
-            self.assertIn(status, (b"413", b"502"))
+            # Who refuses hangs up while the other still sends: the 413 then may not get through the proxy, or not at all.
+            try:
+                said = client.recv(1000)
+            except ConnectionError:
+                said = b""
+        self.assertIn(said.split(b" ")[1:2], ([b"413"], [b"502"], []))
+        self.publish("/a", "and all goes on")
 
     def test_nobody_chooses_an_address(self):
         with socket.create_server(("127.0.0.1", 0)) as backend:
