@@ -1,7 +1,7 @@
 # One command for each thing a person wants. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test fmt lint unit protocol-test interop examples docker-test docs bench clean
+.PHONY: help run build test fmt lint unit protocol-test interop examples docker-test soak docs bench clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ unit: ## Run the Rust tests only
 
 protocol-test: ## Run the protocol tests against brokers in several configurations
 	scripts/protocol-tests.sh
+
+soak: ## Run the simulation until a seed fails; SECONDS_LIMIT=60 ends it, SEED=7 shows one (docs/testing.md)
+	SOAK=1 cargo test --quiet --lib simulation::nothing_is -- --nocapture
 
 interop: ## Run real, unmodified clients against the broker
 	scripts/setup.sh

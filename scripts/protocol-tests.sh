@@ -13,7 +13,8 @@ trap stop_broker EXIT
 
 failed=()
 
-# run NAME "SETTING…" "FEATURE…" [ARGUMENT]…: one configuration, with what the program must know of it.
+# run NAME "SETTING…" "FEATURE…" [ARGUMENT]…: one configuration, with what the program must know of it. A setting holds no
+# blanks.
 run() {
   local name=$1 settings=$2 features=$3
   shift 3
@@ -46,6 +47,19 @@ run "listed origins, no echo" \
 run "small limits" \
   "transport.max_message_bytes=64KiB transport.max_batch=50 broker.max_subscriptions=10" \
   "small-limits" "$@"
+
+# A short queue, so that readers fall behind it, and channels of every kind of keeping.
+run "kept and lazy channels" \
+  'broker.max_queue=10 channel=[{pattern="/brief/**",retain={messages=20}},{pattern="/lazy/**",lazy="800ms"},{pattern="/last/**",retain_last=true}]' \
+  "kept" "$@"
+
+# Sessions of other cases would be ended too when the machine is busy.
+small="extension.timestamp=true extension.max_inactivity=5s"
+run "timestamps" "$small" "extensions" --filter timestamp. "$@"
+run "idle sessions" "$small" "extensions" --filter activity. "$@"
+
+# Every other case looks for the standard error of unknown sessions, and for data as it was sent.
+run "salesforce" "transport.profile=salesforce transport.path=/cometd" "salesforce" --filter salesforce. "$@"
 
 run "cookie required" "broker.require_cookie=true" "require-cookie" "$@"
 

@@ -14,5 +14,7 @@ pub mod config;
 pub mod engine;
 pub mod extension;
 pub mod server;
+#[cfg(test)]
+mod simulation;
 pub mod transport;
 pub mod units;

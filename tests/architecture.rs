@@ -236,7 +236,8 @@ fn every_room_uses_only_rooms_below_it() {
     let tests: BTreeSet<PathBuf> = uses
         .iter()
         .flat_map(|(file, uses)| {
-            let folder = if file.ends_with("mod.rs") { file.with_file_name("") } else { file.with_extension("") };
+            let heads_folder = ["mod.rs", "lib.rs"].iter().any(|name| file.ends_with(name));
+            let folder = if heads_folder { file.with_file_name("") } else { file.with_extension("") };
             uses.test_files.iter().map(move |name| folder.join(name)).collect::<Vec<_>>()
         })
         .collect();

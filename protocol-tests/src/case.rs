@@ -21,6 +21,12 @@ pub enum Feature {
     SmallLimits,
     /// `require_cookie = true`.
     RequireCookie,
+    /// The channels of the README that are kept, lazy or remembered, and a short queue.
+    Kept,
+    /// `extension.timestamp = true` and `extension.max_inactivity = "5s"`.
+    Extensions,
+    /// `transport.profile = "salesforce"`.
+    Salesforce,
     /// Not a setting: the caller has time for cases that wait longer than ten seconds.
     Slow,
 }
@@ -33,6 +39,9 @@ impl fmt::Display for Feature {
             Self::NoEcho => "no-echo",
             Self::SmallLimits => "small-limits",
             Self::RequireCookie => "require-cookie",
+            Self::Kept => "kept",
+            Self::Extensions => "extensions",
+            Self::Salesforce => "salesforce",
             Self::Slow => "slow",
         })
     }

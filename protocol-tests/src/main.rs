@@ -47,8 +47,8 @@ async fn start(options: Options) -> Result<bool> {
     let probe = probe(&server).await?;
     server.advertised_timeout = probe.advertised_timeout;
 
-    let (transports, filter, jobs, format) = (options.transports, options.filter, options.jobs, options.report);
-    let totals = runner::run(Plan { server, probe, transports, filter, known, jobs, format }, cases).await;
+    let (transports, filters, jobs, format) = (options.transports, options.filters, options.jobs, options.report);
+    let totals = runner::run(Plan { server, probe, transports, filters, known, jobs, format }, cases).await;
     match format {
         Format::Text => println!("{}", totals.line()),
         Format::Json => eprintln!("{}", totals.line()),

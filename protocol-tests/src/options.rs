@@ -16,9 +16,9 @@ pub struct Options {
     /// Only these transports; without it every transport that the server offers
     #[arg(long = "transport", value_enum)]
     pub transports: Vec<Transport>,
-    /// Only cases whose id, with its transport in brackets, contains this
-    #[arg(long, default_value = "")]
-    pub filter: String,
+    /// Only cases whose id, with its transport in brackets, contains this; of several, all
+    #[arg(long = "filter")]
+    pub filters: Vec<String>,
     /// How results are printed: text, or one JSON object a line
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub report: Format,

@@ -33,8 +33,8 @@ pub struct Plan {
     pub probe: Probe,
     /// Only these transports, or those that the server offers when empty.
     pub transports: Vec<Transport>,
-    /// Only names that contain this.
-    pub filter: String,
+    /// Only names that contain all of these.
+    pub filters: Vec<String>,
     /// Cases known to fail.
     pub known: KnownDifferences,
     /// Cases side by side.
@@ -52,7 +52,8 @@ pub async fn run(plan: Plan, cases: Vec<Case>) -> Totals {
     for case in cases.into_iter().map(Arc::new) {
         for &transport in case.transports {
             let wanted = plan.transports.is_empty() || plan.transports.contains(&transport);
-            if !wanted || !format!("{}[{transport}]", case.id).contains(&plan.filter) {
+            let name = format!("{}[{transport}]", case.id);
+            if !wanted || !plan.filters.iter().all(|filter| name.contains(filter)) {
                 continue;
             }
             let (plan, server, slots, case) = (plan.clone(), server.clone(), slots.clone(), case.clone());

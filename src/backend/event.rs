@@ -224,6 +224,7 @@ fn cause(end: End) -> &'static str {
         End::Kicked => "kicked",
         End::Expired => "expired",
         End::Gap => "gap",
+        End::Inactive => "inactive",
         End::ShuttingDown => "shutting_down",
         End::LaneLost => "lane_lost",
     }

@@ -100,6 +100,7 @@ pub fn answer(
     channel: &str,
     id: Option<&RawValue>,
     outcome: &Result<Box<RawValue>, ProtocolError>,
+    ext: Option<&str>,
 ) -> (Vec<u8>, usize) {
     let failure;
     let data = match outcome {
@@ -123,6 +124,10 @@ pub fn answer(
     if let Err(error) = outcome {
         out.extend_from_slice(b",\"error\":");
         string(&error.to_string(), &mut out);
+    }
+    if let Some(ext) = ext {
+        out.push(b',');
+        field("ext", ext, &mut out);
     }
     out.extend_from_slice(b"}]");
     (out, data.len())
@@ -170,6 +175,10 @@ pub fn reply(reply: &Reply, out: &mut Vec<u8>) {
             field(name, value, out);
         }
         out.push(b'}');
+    }
+    if let Some(timestamp) = &reply.timestamp {
+        out.extend_from_slice(b",\"timestamp\":");
+        string(timestamp, out);
     }
     out.push(b'}');
 }

@@ -38,6 +38,8 @@ pub struct Message<'a> {
     pub supported_connection_types: Option<Vec<Cow<'a, str>>>,
     /// The transport a connect says it uses; informative only.
     pub connection_type: Option<Cow<'a, str>>,
+    /// Whether it tells when it was sent. Peers do so in many formats, and nobody needs to read them.
+    pub is_timestamped: bool,
     /// The first field that had the wrong JSON type.
     pub fault: Option<ProtocolError>,
 }
@@ -54,8 +56,14 @@ pub struct AdviceRequest {
 impl<'a> Message<'a> {
     /// One member of `ext` exactly as sent.
     pub fn ext_member(&self, name: &str) -> Option<&'a RawValue> {
-        let members: std::collections::HashMap<Cow<'a, str>, &'a RawValue> =
-            serde_json::from_str(self.ext?.get()).ok()?;
+        let ext = self.ext?.get();
+        // Every extension asks for its own, and nearly always it is not there: then nothing is parsed. With escapes a name
+        // may be spelt in many ways.
+        let may_hold = |bytes: &[u8]| memchr::memmem::find(ext.as_bytes(), bytes).is_some();
+        if !may_hold(name.as_bytes()) && !may_hold(b"\\") {
+            return None;
+        }
+        let members: std::collections::HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(ext).ok()?;
         members.get(name).copied()
     }
 
@@ -97,6 +105,7 @@ enum Key {
     Subscription,
     SupportedConnectionTypes,
     ConnectionType,
+    Timestamp,
     #[serde(other)]
     Unknown,
 }
@@ -113,7 +122,8 @@ impl<'de> Visitor<'de> for MessageVisitor {
         let mut fault = Fault(None);
         let mut channel_seen = false;
         while let Some(key) = map.next_key::<Key>()? {
-            if matches!(key, Key::Unknown) {
+            if matches!(key, Key::Timestamp | Key::Unknown) {
+                message.is_timestamped |= matches!(key, Key::Timestamp);
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -169,7 +179,7 @@ impl<'a> Message<'a> {
                     .ok_or_else(|| wrong("supportedConnectionTypes", "must be an array of strings"))?;
                 self.supported_connection_types = Some(types);
             }
-            Key::Channel | Key::ClientId | Key::ConnectionType | Key::Unknown => {}
+            Key::Channel | Key::ClientId | Key::ConnectionType | Key::Timestamp | Key::Unknown => {}
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ pub struct Reply {
     pub handshake: Option<HandshakeReply>,
     /// Members of `ext` that were negotiated, each as raw JSON.
     pub ext: Vec<(&'static str, String)>,
+    /// When it left, for peers that tell the same of their messages.
+    pub timestamp: Option<Box<str>>,
 }
 
 /// The extra fields of a handshake reply.

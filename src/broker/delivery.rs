@@ -29,17 +29,41 @@ pub struct Delivery {
     pub position: Option<Seq>,
     /// Positions the log did not keep long enough: first and last.
     pub gap: Option<(Seq, Seq)>,
+    /// The entry of a replay that these are.
+    pub(super) entry: Option<Arc<Publication>>,
 }
 
 impl Delivery {
     fn new(publications: Vec<Arc<Publication>>, gap: Option<(Seq, Seq)>) -> Self {
         let position = publications.last().map(|p| p.seq).or(gap.map(|(_, last)| last));
-        Self { position, publications, gap }
+        Self { position, publications, gap, entry: None }
+    }
+
+    /// The rest of a delivery of which a part was written.
+    pub fn rest(publications: Vec<Arc<Publication>>) -> Self {
+        Self { publications, ..Self::default() }
+    }
+
+    /// Nothing but how far the client stands.
+    pub fn told(position: Option<Seq>) -> Self {
+        Self { position, ..Self::default() }
     }
 
     /// Whether there is anything to write.
     pub fn is_empty(&self) -> bool {
         self.publications.is_empty()
+    }
+
+    /// The same for the next: what is taken together comes back together.
+    pub fn append(&mut self, mut next: Self) {
+        if self.is_empty() {
+            self.entry = next.entry.take();
+        } else if !next.is_empty() {
+            self.entry = None;
+        }
+        self.publications.append(&mut next.publications);
+        self.position = next.position.or(self.position);
+        self.gap = next.gap.or(self.gap);
     }
 
     /// Bytes of the messages with a separator each.
@@ -48,11 +72,29 @@ impl Delivery {
     }
 }
 
+/// Puts an entry back that was not expanded.
+struct PutBack<'a> {
+    broker: &'a Broker,
+    session: &'a Arc<Session>,
+    entry: Vec<Arc<Publication>>,
+}
+
+impl Drop for PutBack<'_> {
+    fn drop(&mut self) {
+        let publications = std::mem::take(&mut self.entry);
+        self.broker.restore(self.session, Delivery::new(publications, None));
+    }
+}
+
 impl Broker {
     /// Takes what waits for attachment `epoch` of a session, bounded by the settings. Empty when nothing waits or a
     /// newer attachment has taken over.
     pub async fn take(&self, session: &Arc<Session>, epoch: u64) -> Delivery {
-        let max_bytes = self.settings().max_delivery_bytes;
+        self.take_at_most(session, epoch, self.settings().max_delivery_bytes).await
+    }
+
+    /// The same with a bound of its own; a single larger message still goes alone, and a replay whole.
+    pub async fn take_at_most(&self, session: &Arc<Session>, epoch: u64, max_bytes: usize) -> Delivery {
         let (next, form) = {
             let mut state = session.lock();
             (state.next(epoch, max_bytes), state.form)
@@ -78,6 +120,7 @@ impl Broker {
 
     async fn take_from_log(&self, session: &Arc<Session>, epoch: u64, max_bytes: usize) -> Delivery {
         let mut gap = None;
+        let mut reached = None;
         loop {
             let next = session.lock().next(epoch, max_bytes);
             let publications = match next {
@@ -86,34 +129,46 @@ impl Broker {
                     return self.take_replay(session, publications).await;
                 }
                 Next::Queued(publications) => publications,
-                Next::FromLog { after, to } => match self.read_for(session, epoch, after, to, &mut gap).await {
-                    Some(publications) if publications.is_empty() => continue,
-                    Some(publications) => publications,
-                    None => Vec::new(),
-                },
+                Next::FromLog { after, to } => {
+                    match self.read_for(session, epoch, (after, to), max_bytes, &mut gap).await {
+                        Some((publications, through)) => {
+                            reached = through.or(reached);
+                            if publications.is_empty() {
+                                continue;
+                            }
+                            publications
+                        }
+                        None => Vec::new(),
+                    }
+                }
             };
             if publications.first().is_some_and(|p| is_entry(p)) {
                 return self.take_replay(session, publications).await;
             }
-            return Delivery::new(publications, gap);
+            let delivery = Delivery::new(publications, gap);
+            // Also what was looked at and was not for this session: one who acknowledges only the last message would go
+            // back to it, and look again, for ever.
+            return Delivery { position: delivery.position.max(reached), ..delivery };
         }
     }
 
     /// Expands an entry of a replay, which goes alone; its position acknowledges all of it.
     async fn take_replay(&self, session: &Arc<Session>, entry: Vec<Arc<Publication>>) -> Delivery {
-        let Some(publication) = entry.first() else { return Delivery::default() };
-        match self.expand(session, publication).await {
+        // Whoever waits for this may leave before it is there.
+        let mut back = PutBack { broker: self, session, entry };
+        let Some(publication) = back.entry.first().map(Arc::clone) else { return Delivery::default() };
+        match self.expand(session, &publication).await {
             Ok(expanded) => {
+                back.entry.clear();
                 if let Some((first, last)) = expanded.gap {
                     self.note_gap(session, first, last);
                 }
                 let position = Some(publication.seq);
-                Delivery { publications: expanded.publications, position, gap: expanded.gap }
+                Delivery { publications: expanded.publications, position, gap: expanded.gap, entry: Some(publication) }
             }
             Err(error) => {
                 tracing::warn!(%error, session = ?session.id, "a replay cannot be read now");
                 tokio::time::sleep(LOG_RETRY).await;
-                session.restore(entry);
                 Delivery::default()
             }
         }
@@ -133,26 +188,32 @@ impl Broker {
     /// Puts a delivery back that could not be written.
     pub fn restore(&self, session: &Arc<Session>, delivery: Delivery) {
         let count = delivery.publications.len() as u64;
-        if count == 0 {
+        if delivery.is_empty() && delivery.gap.is_none() {
             return;
         }
+        // The one that goes on when its lane failed.
+        let session = self.sessions().get(session.id).unwrap_or_else(|| Arc::clone(session));
         if session.lock().ended.is_some() {
             self.metrics().drop_messages(DropReason::SessionEnded, count);
         } else {
             self.metrics().restored.inc_by(count);
-            session.restore(delivery.publications);
+            if let Some((first, last)) = delivery.gap {
+                session.lock().note_gap(first, last);
+            }
+            session.restore(delivery.entry.map_or(delivery.publications, |entry| vec![entry]));
         }
     }
 
-    /// Reads a chunk of the log for a session that fell behind. `None` when the log is unavailable.
+    /// Reads a chunk of the log for a session that fell behind: what it wants of it, and how far it stands then, if that
+    /// counts. `None` when the log is unavailable.
     async fn read_for(
         &self,
         session: &Arc<Session>,
         epoch: u64,
-        after: Seq,
-        to: Seq,
+        (after, to): (Seq, Seq),
+        max_bytes: usize,
         gap: &mut Option<(Seq, Seq)>,
-    ) -> Option<Vec<Arc<Publication>>> {
+    ) -> Option<(Vec<Arc<Publication>>, Option<Seq>)> {
         let batch = match self.engine().read(after, LOG_CHUNK).await {
             Ok(batch) => batch,
             Err(error) => {
@@ -161,7 +222,8 @@ impl Broker {
                 return None;
             }
         };
-        let mut through = batch.through;
+        // What came meanwhile is looked at next time.
+        let mut through = batch.through.min(to);
         let mut bytes = 0;
         let mut state = session.lock();
         let mut wanted = Vec::new();
@@ -182,25 +244,26 @@ impl Broker {
                 continue;
             }
             bytes += publication.weight();
-            if bytes > self.settings().max_delivery_bytes && !wanted.is_empty() {
+            if bytes > max_bytes && !wanted.is_empty() {
                 through = publication.seq - 1;
                 break;
             }
             wanted.push(publication);
         }
         if !state.caught_up(epoch, after, through) {
-            return Some(Vec::new());
+            return Some((Vec::new(), None));
         }
         // Nobody was promised what was lost before they subscribed.
         let newest = batch.lost.iter().map(|lost| lost.last).max().unwrap_or_default();
         let held = state.subscriptions.iter().filter(|s| s.since < newest);
         let patterns: Vec<_> = held.map(|s| Arc::clone(&s.pattern)).collect();
         drop(state);
-        if let Some((first, last)) = self.channel_table().concerns(&batch.lost, &patterns) {
+        let concerns = self.channel_table().concerns(&batch.lost, &patterns);
+        if let Some((first, last)) = concerns.filter(|(first, _)| *first <= to) {
             let last = last.min(to);
             self.note_gap(session, first, last);
             *gap = Some(gap.map_or((first, last), |(earlier, _)| (earlier, last)));
         }
-        Some(wanted)
+        Some((wanted, Some(through)))
     }
 }

@@ -41,7 +41,7 @@ impl Broker {
         let reply = match event {
             Some(Event::Superseded) => plan.superseded(self),
             Some(Event::Ended(end)) => {
-                kicked = end == End::Kicked;
+                kicked = end.is_told();
                 plan.ended(self, end)
             }
             // Also when the time is over: what could wait for company leaves now.
@@ -53,7 +53,11 @@ impl Broker {
                         delivery = Delivery::default();
                         plan.ended(self, end)
                     }
-                    None => plan.answer(self, delivery.position),
+                    None => {
+                        // Told with the reply; if that is not written, it must be told again.
+                        delivery.gap = session.lock().gap();
+                        plan.answer(self, delivery.position)
+                    }
                 }
             }
         };

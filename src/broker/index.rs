@@ -24,10 +24,15 @@ pub struct ChannelIndex {
 }
 
 impl ChannelIndex {
-    /// Adds a subscription; one that exists keeps its beginning.
+    /// Adds a subscription; one that exists keeps its beginning, unless its session is over and this one
+    /// goes on in its place.
     pub fn add(&mut self, pattern: &str, session: &Arc<Session>, since: Seq) {
         let (map, key) = self.place(pattern);
-        map.entry(key.into()).or_default().entry(session.id).or_insert_with(|| (Arc::clone(session), since));
+        let new = || (Arc::clone(session), since);
+        let there = map.entry(key.into()).or_default().entry(session.id).or_insert_with(new);
+        if !Arc::ptr_eq(&there.0, session) && there.0.lock().ended.is_some() {
+            *there = new();
+        }
     }
 
     /// Removes a subscription if there is one.

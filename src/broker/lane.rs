@@ -1,14 +1,14 @@
 //! Fan-out lanes: each owns a share of the sessions and its own channel index, and reads the log in order. So the order
 //! per session needs no lock across sessions, and fan-out uses all cores.
 //!
-//! Started by `Broker::start` under a supervisor: a lane that panics is started again and its sessions go on from their
-//! records. A lane never waits for a session: it pushes into queues and wakes whoever holds them.
+//! Started by `Broker::start` under a supervisor: a lane that panics is started again and its sessions go on where
+//! they stood. A lane never waits for a session: it pushes into queues and wakes whoever holds them.
 
 use super::{
     Broker,
     index::ChannelIndex,
     replay::is_entry,
-    session::{End, QueueLimits, Session},
+    session::{QueueLimits, Session},
 };
 use crate::{
     bayeux::{ClientId, Seq},
@@ -129,7 +129,7 @@ impl Broker {
                 Err(fault) if fault.is_panic() => {
                     tracing::error!(lane = number, "a fan-out lane failed; its sessions go on from their records");
                     self.metrics().lane_restarts.inc();
-                    self.rebuild_lane(number).await;
+                    self.rebuild_lane(number);
                 }
                 Err(_) => return,
             }
@@ -184,7 +184,10 @@ impl Broker {
         waiting: &mut BinaryHeap<Reverse<(Instant, ClientId)>>,
     ) {
         #[cfg(test)]
-        assert!(!lane.fault.swap(false, Ordering::Relaxed), "a fault injected by a test");
+        if lane.fault.swap(false, Ordering::Relaxed) {
+            // A panic that prints nothing.
+            std::panic::resume_unwind(Box::new("a fault injected by a test"));
+        }
         let fell_behind = &self.metrics().fell_behind;
         let limits = QueueLimits { messages: self.settings().max_queue, bytes: self.settings().max_queue_bytes };
         let draft = &publication.draft;
@@ -230,8 +233,8 @@ impl Broker {
         }
     }
 
-    /// Gives a failed lane a new index and its sessions new state, from their records and their cursors.
-    async fn rebuild_lane(&self, number: usize) {
+    /// Gives a failed lane a new index, and puts new sessions in the place of its own that go on where these stood.
+    fn rebuild_lane(&self, number: usize) {
         let lane = self.lane(number);
         let old = self.sessions().filter(|s| s.lane == number);
         *lane.index.lock() = ChannelIndex::default();
@@ -239,16 +242,9 @@ impl Broker {
         let position = self.engine().newest();
         lane.moved_to(position);
         for session in old {
-            let (wakers, handed, acked, deadline) = {
-                let mut state = session.lock();
-                let Some(wakers) = state.end(End::LaneLost) else { continue };
-                (wakers, state.handed(), state.acked(), state.deadline)
-            };
-            match self.revive(session.id, handed, acked, deadline).await {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => self.sessions().remove(&session),
+            if let Some(wakers) = self.replace(&session) {
+                wakers.into_iter().flatten().for_each(Waker::wake);
             }
-            wakers.into_iter().flatten().for_each(Waker::wake);
         }
     }
 }

@@ -53,6 +53,8 @@ pub enum EndCause {
     Expired,
     /// It fell behind what the log keeps.
     Gap,
+    /// The client connected but did nothing.
+    Inactive,
 }
 
 /// Label of [`Metrics::dropped`].

@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod lane;
 pub mod metrics;
 pub mod observer;
+pub(crate) mod outside;
 pub mod policy;
 pub mod record;
 pub mod replay;
@@ -33,11 +34,12 @@ pub use caller::Caller;
 pub use channels::Channels;
 pub use delivery::Delivery;
 pub use direct::{Accepted, Item, Refusal};
-pub use extension::Extension;
+pub use extension::{Additions, Clock, Extension};
 pub use hold::Answered;
 pub use inspect::{History, Seen};
 pub use metrics::Metrics;
 pub use observer::{Happening, Observer};
+pub(crate) use outside::wall_clock_ms;
 pub use policy::{Asking, Credentials, Denial, Explanation, Identity, Policy};
 pub use replay::Begin;
 pub use service::{Call, Services};
@@ -54,11 +56,7 @@ use crate::{
 use browser::Browsers;
 use lane::Lane;
 use serde_json::value::RawValue;
-use std::{
-    sync::Arc,
-    task::Waker,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, task::Waker, time::Duration};
 use table::SessionTable;
 use throttle::Throttle;
 use tokio::{sync::watch, time::Instant};
@@ -371,14 +369,10 @@ impl Broker {
             End::Expired => EndCause::Expired,
             End::Kicked => EndCause::Kicked,
             End::Gap => EndCause::Gap,
+            End::Inactive => EndCause::Inactive,
             End::ShuttingDown | End::LaneLost => return,
         };
         self.metrics().sessions_ended.get_or_create(&EndLabel { cause }).inc();
         self.metrics().sessions.dec();
     }
-}
-
-/// The wall clock in milliseconds since 1970.
-pub(crate) fn wall_clock_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

@@ -6,7 +6,7 @@ use super::{
     Broker, Happening,
     browser::BrowserId,
     policy::Identity,
-    session::{Session, State, Subscription},
+    session::{End, Session, Standing, State, Subscription, Wakers},
 };
 use crate::{
     bayeux::{ClientId, Seq},
@@ -14,7 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The stored form of a session. Fields added later must have defaults: older records stay readable.
@@ -36,21 +36,47 @@ pub struct Record {
     identity: Arc<Identity>,
 }
 
-impl Broker {
-    /// Stores the record of a session. Called with the session's lock held and awaited after it is released: engines
-    /// store records in the order of these calls, so that an older one never replaces a newer one.
-    pub(super) fn save(&self, session: &Session, state: &State) -> Answer<Result<(), EngineError>> {
-        let record = Record {
+impl Record {
+    fn of(session: &Session, state: &State) -> Self {
+        Self {
             subscriptions: state.subscriptions.iter().map(|s| (Arc::clone(&s.pattern), s.since)).collect(),
             browser: session.browser,
             ack: state.acked().is_some(),
             form: state.form,
             identity: Arc::clone(&state.identity),
-        };
-        match serde_json::to_vec(&record) {
+        }
+    }
+}
+
+impl Broker {
+    /// Stores the record of a session. Called with the session's lock held and awaited after it is released: engines
+    /// store records in the order of these calls, so that an older one never replaces a newer one. A session that is over
+    /// has no record.
+    pub(super) fn save(&self, session: &Session, state: &State) -> Answer<Result<(), EngineError>> {
+        if state.ended.is_some() {
+            return Answer::Now(Ok(()));
+        }
+        match serde_json::to_vec(&Record::of(session, state)) {
             Ok(bytes) => self.engine().save(session.id, Bytes::from(bytes)),
             Err(error) => Answer::Now(Err(EngineError::Unavailable(error.to_string()))),
         }
+    }
+
+    /// Stores the record of a session if its subscriptions changed since that was last done: whoever asked for the change
+    /// may have left, or the engine may have refused, before it was.
+    pub(super) async fn save_changes(&self, session: &Session) -> Result<(), EngineError> {
+        let (saving, changes) = {
+            let state = session.lock();
+            let (changes, saved) = state.changes;
+            if changes == saved {
+                return Ok(());
+            }
+            (self.save(session, &state), changes)
+        };
+        saving.await?;
+        let mut state = session.lock();
+        state.changes.1 = state.changes.1.max(changes);
+        Ok(())
     }
 
     /// Makes all sessions again whose records the engine kept, as after a restart. Called before anybody is served.
@@ -64,7 +90,17 @@ impl Broker {
         for (id, bytes) in self.engine().records().await? {
             // Others keep records of their own kind beside those of sessions.
             let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { continue };
-            self.make(id, record, newest, None, deadline);
+            let standing = Standing {
+                handed: newest,
+                sent: newest,
+                acked: record.ack.then_some(newest),
+                resumed: record.ack,
+                gap: None,
+                interval: Duration::ZERO,
+                deadline,
+                restored: VecDeque::new(),
+            };
+            self.make(id, record, standing);
             self.metrics().sessions.inc();
             count += 1;
         }
@@ -74,29 +110,21 @@ impl Broker {
         Ok(())
     }
 
-    /// Makes a session from its record, with everything after `handed` still to deliver; if it acknowledges, what came
-    /// after `acked` may be asked for again. Replaces a failed session of the same id. `None` when there is no record.
-    ///
-    /// # Errors
-    /// When the engine cannot be asked.
-    pub(super) async fn revive(
-        &self,
-        id: ClientId,
-        handed: Seq,
-        acked: Option<Seq>,
-        deadline: Instant,
-    ) -> Result<Option<Arc<Session>>, EngineError> {
-        let Some(bytes) = self.engine().load(id).await? else { return Ok(None) };
-        let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
-            tracing::error!(session = ?id, "the record of a session cannot be read; the session is given up");
-            return Ok(None);
+    /// Ends a session whose lane failed and puts another in its place that goes on where it stood. What the session knows
+    /// is newer than its record. Returns who was attached; `None` when it was over before.
+    pub(super) fn replace(&self, old: &Session) -> Option<Wakers> {
+        let (wakers, record, standing, changes) = {
+            let mut state = old.lock();
+            let wakers = state.end(End::LaneLost)?;
+            (wakers, Record::of(old, &state), state.standing(), state.changes)
         };
-        Ok(Some(self.make(id, record, handed, acked, deadline)))
+        self.make(old.id, record, standing).lock().changes = changes;
+        Some(wakers)
     }
 
-    fn make(&self, id: ClientId, record: Record, handed: Seq, acked: Option<Seq>, deadline: Instant) -> Arc<Session> {
+    fn make(&self, id: ClientId, record: Record, standing: Standing) -> Arc<Session> {
         let lane = self.lane_of(id);
-        let session = Arc::new(Session::new(id, lane, record.browser, handed, deadline));
+        let session = Arc::new(Session::new(id, lane, record.browser, standing.handed, standing.deadline));
         let patterns: Vec<_> = record.subscriptions.iter().map(|(pattern, _)| Arc::clone(pattern)).collect();
         {
             let mut state = session.lock();
@@ -104,14 +132,8 @@ impl Broker {
                 record.subscriptions.into_iter().map(|(pattern, since)| Subscription { pattern, since }).collect();
             state.identity = record.identity;
             state.form = record.form;
-            if record.ack {
-                match acked {
-                    Some(acked) => state.begin_acks(acked),
-                    None => state.resume_acks(handed),
-                }
-            }
             // Before the lane can push: what it pushes must not overtake what is still to be read.
-            state.start_behind();
+            state.stand_at(standing);
         }
         self.sessions().insert(Arc::clone(&session));
         self.enter_browser(&session);

@@ -47,6 +47,9 @@ struct Entry {
     newest: bool,
     /// Whatever is kept was asked for, so that nothing of it can be missing.
     whole: bool,
+    /// How many entries of its run follow it in the log, at consecutive positions: the last one's is where the
+    /// subscription began.
+    follow: u64,
 }
 
 impl Entry {
@@ -58,6 +61,22 @@ impl Entry {
         let data = serde_json::value::to_raw_value(self).map_err(|_| ProtocolError::EngineUnavailable)?;
         Ok(Draft::new(CHANNEL, &data, None, wall_clock_ms()).to(session.id))
     }
+
+    /// Whether it is still meant, being at `position`: its run led to the subscription that the session holds. One whose
+    /// lane failed or whose broker crashed before that was asked for once more, and one given back is not wanted.
+    fn is_meant(&self, position: Seq, session: &Session, lane: &Lane) -> bool {
+        let began = position + self.follow;
+        let holds = |s: &Subscription| s.pattern == self.pattern && s.since == began;
+        lane.position() < began || session.lock().subscriptions.iter().any(holds)
+    }
+}
+
+/// A run of entries for the log.
+fn drafts(session: &Session, mut run: Vec<Entry>) -> Result<Vec<Draft>, ProtocolError> {
+    for (follow, entry) in run.iter_mut().rev().enumerate() {
+        entry.follow = follow as u64;
+    }
+    run.iter().map(|entry| entry.draft(session)).collect()
 }
 
 /// Whether a publication is an entry to be expanded.
@@ -86,21 +105,22 @@ impl Broker {
         begin: Begin,
     ) -> Result<Vec<Draft>, ProtocolError> {
         let whole = begin == Begin::All;
-        let entry =
-            |after, upto, newest| Entry { pattern: Arc::clone(pattern), after, upto, newest, whole }.draft(session);
+        let entry = |after, upto, newest| Entry { pattern: Arc::clone(pattern), after, upto, newest, whole, follow: 0 };
         let mut after = match begin {
-            Begin::Live if self.channel_table().keeps_last(pattern) => return Ok(vec![entry(0, None, true)?]),
+            Begin::Live if self.channel_table().keeps_last(pattern) => {
+                return drafts(session, vec![entry(0, None, true)]);
+            }
             Begin::Live => return Ok(Vec::new()),
             Begin::All => self.engine().oldest().saturating_sub(1),
             Begin::After(position) => self.check_position(pattern, position).await?,
         };
-        let mut drafts = Vec::new();
+        let mut entries = Vec::new();
         loop {
             let batch = self.engine().read_matching(pattern, after, MOST).await.map_err(unavailable)?;
             let mut bytes = 0;
             for publication in &batch.publications {
                 if bytes > 0 && bytes + publication.weight() > self.settings().max_delivery_bytes {
-                    drafts.push(entry(after, Some(publication.seq - 1), false)?);
+                    entries.push(entry(after, Some(publication.seq - 1), false));
                     after = publication.seq - 1;
                     bytes = 0;
                 }
@@ -108,11 +128,11 @@ impl Broker {
             }
             if batch.through >= self.engine().newest() && batch.publications.len() < MOST {
                 // Also what is published until the entry has its place.
-                drafts.push(entry(after, None, false)?);
-                return Ok(drafts);
+                entries.push(entry(after, None, false));
+                return drafts(session, entries);
             }
             if bytes > 0 {
-                drafts.push(entry(after, Some(batch.through), false)?);
+                entries.push(entry(after, Some(batch.through), false));
             }
             after = batch.through;
         }
@@ -137,6 +157,7 @@ impl Broker {
         let mut state = session.lock();
         if state.ended.is_none() && !state.subscriptions.iter().any(|s| s.pattern == entry.pattern) {
             state.subscriptions.push(Subscription { pattern: Arc::clone(&entry.pattern), since });
+            state.changes.0 += 1;
             drop(state);
             lane.subscribe(session, &[entry.pattern], || since);
         }
@@ -145,6 +166,9 @@ impl Broker {
     /// What an entry stands for.
     pub(super) async fn expand(&self, session: &Session, publication: &Publication) -> Result<Expanded, EngineError> {
         let Some(entry) = Entry::of(publication) else { return Ok(Expanded::default()) };
+        if !entry.is_meant(publication.seq, session, self.lane(session.lane)) {
+            return Ok(Expanded::default());
+        }
         let upto = entry.upto.unwrap_or(publication.seq);
         let echo = self.settings().broadcast_to_publisher;
         let wanted = |p: &Arc<Publication>| {

@@ -23,6 +23,8 @@ pub struct Call {
     pub id: Option<Box<RawValue>>,
     /// What was sent.
     pub data: Box<RawValue>,
+    /// The `ext` that extensions let travel with it.
+    pub ext: Option<String>,
 }
 
 /// What a service answered: the `data` of the answer, or why there is none.
@@ -55,9 +57,17 @@ impl Broker {
         let broker = self.clone();
         self.calls().spawn(async move {
             let outcome = answer.await;
-            let draft = Draft::answer(&call.channel, call.id.as_deref(), &outcome, wall_clock_ms()).to(session);
+            let ext = broker.answer_ext(call.ext, &outcome);
+            let (id, now_ms) = (call.id.as_deref(), wall_clock_ms());
+            let draft = Draft::answer(&call.channel, id, &outcome, ext.as_deref(), now_ms).to(session);
             broker.append_answer(&call.channel, draft).await;
         });
+    }
+
+    /// The `ext` of the call goes with its answer if that is data of the same kind.
+    fn answer_ext(&self, ext: Option<String>, outcome: &Outcome) -> Option<String> {
+        let data = outcome.as_ref().ok()?;
+        ext.filter(|_| self.extensions().iter().all(|e| e.goes_with_answer(data)))
     }
 
     /// A log that is unavailable for a moment loses no answer.

@@ -63,6 +63,12 @@ impl Stream {
         self.broker.take(&self.session, self.epoch).await
     }
 
+    /// The same, but no more than fits into so many bytes.
+    pub async fn take_at_most(&self, max_bytes: usize) -> Delivery {
+        let max_bytes = max_bytes.min(self.broker.settings().max_delivery_bytes);
+        self.broker.take_at_most(&self.session, self.epoch, max_bytes).await
+    }
+
     /// Puts back what could not be written.
     pub fn restore(&self, delivery: Delivery) {
         self.broker.restore(&self.session, delivery);

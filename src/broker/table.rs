@@ -4,7 +4,11 @@
 
 use super::session::Session;
 use crate::bayeux::ClientId;
-use foldhash::fast::RandomState;
+// In tests what is done in the order of the table must be done in the same order again.
+#[cfg(test)]
+use foldhash::fast::FixedState as HashState;
+#[cfg(not(test))]
+use foldhash::fast::RandomState as HashState;
 use parking_lot::RwLock;
 use std::{
     collections::HashMap,
@@ -17,7 +21,7 @@ use std::{
 /// More shards than cores, so that two rarely want the same.
 const SHARDS: usize = 64;
 
-type Shard = RwLock<HashMap<ClientId, Arc<Session>, RandomState>>;
+type Shard = RwLock<HashMap<ClientId, Arc<Session>, HashState>>;
 
 /// The sessions of this process.
 pub struct SessionTable {

@@ -83,6 +83,7 @@ async fn serve(config: Config, exposure: &Exposure) -> Result<(), Failure> {
         broker: config.broker,
         transport: config.transport,
         api: config.api,
+        extension: config.extension,
         engine: config.engine,
         channels: config.channel,
     };

@@ -22,6 +22,7 @@ use crate::{
     backend::settings::{BackendSettings, EventsSettings, ForwardSettings, HookSettings, Plan, ServiceSettings},
     broker::settings::{BrokerSettings, ChannelSettings},
     engine::settings::EngineSettings,
+    extension::settings::ExtensionSettings,
     server::settings::{LogSettings, ServerSettings},
     transport::settings::TransportSettings,
 };
@@ -41,6 +42,8 @@ pub struct Config {
     pub transport: TransportSettings,
     /// The backends' side of HTTP: publish, sessions, channels, history.
     pub api: ApiSettings,
+    /// What Bayeux extensions do for clients that use them.
+    pub extension: ExtensionSettings,
     /// What holds the log, and how much of it is kept.
     pub engine: EngineSettings,
     /// What is kept of channels, and how they are delivered; one `[[channel]]` for each pattern.
@@ -71,6 +74,7 @@ impl Config {
         self.broker.validate(&mut |key, text| problem(format!("broker.{key}"), text));
         self.transport.validate(&mut |key, text| problem(format!("transport.{key}"), text));
         self.api.validate(&mut |key, text| problem(format!("api.{key}"), text));
+        self.extension.validate(&mut |key, text| problem(format!("extension.{key}"), text));
         self.engine.validate(&mut |key, text| problem(format!("engine.{key}"), text));
         for (number, channel) in self.channel.iter().enumerate() {
             let limits = self.broker.channel_limits();

@@ -127,7 +127,7 @@ listen = \"localhost\"
             "b.toml:9: transport.allowed_origins[3]: expected text in quotes, found 8",
             "b.toml:10: transport.handshake_burst: expected a whole number from 0 to 4294967295, found 5000000000",
             "b.toml:11: transport.path: expected text in quotes, found a list",
-            "b.toml:13: engine.kind: expected \"memory\", found \"memori\"; did you mean \"memory\"?",
+            "b.toml:13: engine.kind: expected one of \"memory\", \"disk\", found \"memori\"; did you mean \"memory\"?",
             "b.toml:14: engine.memory: expected a table of settings, found 5",
             "b.toml:16: server.listen: invalid socket address syntax",
             "--set broker.max_sessions: broker.max_sessions: expected a whole number, 0 or more, found \"many\"",
@@ -281,4 +281,19 @@ fn the_effective_settings_read_back_as_the_same_configuration() {
     let again = load(&lines.join("\n"), &[], &[]).unwrap();
     assert_eq!(toml::to_string(&first.config).unwrap(), toml::to_string(&again.config).unwrap());
     assert_ne!(toml::to_string(&again.config).unwrap(), toml::to_string(&Config::default()).unwrap());
+}
+
+#[test]
+fn the_engine_on_disk_says_what_cannot_work() {
+    let file = "[engine]\nkind = \"disk\"\n[engine.disk]\npath = \"\"\nmax_group = 0\nmax_bytes = \"1KiB\"\ndurability = \"none\"\n";
+    let found = problems(file, &[], &[]);
+    assert_eq!(
+        found,
+        [
+            "b.toml:4: engine.disk.path: must name a folder",
+            "b.toml:5: engine.disk.max_group: must be at least 1",
+            "b.toml:6: engine.disk.max_bytes: must be at least 1MiB",
+            "b.toml:7: engine.disk.durability: expected one of \"sync\", \"os\", found \"none\"",
+        ]
+    );
 }

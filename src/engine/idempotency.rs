@@ -38,6 +38,20 @@ impl Keys {
         self.forget(now_ms);
     }
 
+    /// Takes back the `count` keys that were inserted last: what they named did not get its place after all.
+    pub fn take_back(&mut self, count: usize) {
+        for _ in 0..count {
+            if let Some((key, _)) = self.order.pop_back() {
+                self.places.remove(&key);
+            }
+        }
+    }
+
+    /// How long keys are remembered, in milliseconds, and how many.
+    pub fn bounds(&self) -> (u64, usize) {
+        (self.window_ms, self.most)
+    }
+
     /// Lets go of what is older than the window or beyond the bound.
     pub fn forget(&mut self, now_ms: u64) {
         while let Some((_, time)) = self.order.front() {
@@ -54,6 +68,18 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_whose_publication_failed_are_new_again() {
+        let mut keys = Keys::new(Duration::from_secs(10), 9);
+        for (n, key) in ["a", "b", "c"].into_iter().enumerate() {
+            keys.insert(key.into(), n as u64, 100);
+        }
+        keys.take_back(2);
+        assert_eq!(["a", "b", "c"].map(|k| keys.place(k, 100)), [Some(0), None, None]);
+        keys.insert("b".into(), 7, 100);
+        assert_eq!(keys.place("b", 100), Some(7));
+    }
 
     #[test]
     fn keys_are_forgotten_by_time_and_by_number() {

@@ -5,10 +5,10 @@
 
 use super::{
     Batch, Lost, Publication,
+    newest::Newest,
     retention::{Bounds, Retention},
 };
 use crate::bayeux::{Pattern, Seq};
-use indexmap::IndexMap;
 use std::{collections::VecDeque, sync::Arc};
 
 /// Entries that a filtered reading looks at in one call.
@@ -18,10 +18,7 @@ const LOOK: usize = 20_000;
 pub struct Kept {
     classes: Vec<Class>,
     retention: Retention,
-    /// Newest last in time, by channel.
-    last: IndexMap<Box<str>, Arc<Publication>>,
-    /// Newest messages that had to make room for those of other channels.
-    pub last_dropped: u64,
+    last: Newest,
     newest: Seq,
     /// Nothing after this position is cut: it is still to be fanned out.
     passed: Seq,
@@ -80,9 +77,8 @@ impl Kept {
         let class = |number| Class { kept: VecDeque::new(), bytes: 0, cut: newest, bounds: retention.bounds(number) };
         Self {
             classes: (0..retention.len()).map(class).collect(),
+            last: Newest::new(retention.max_last),
             retention,
-            last: IndexMap::new(),
-            last_dropped: 0,
             newest,
             passed: Seq::MAX,
             held_back: false,
@@ -109,13 +105,8 @@ impl Kept {
     pub fn push(&mut self, publication: Arc<Publication>) {
         let number = self.retention.class_of(publication.draft.channel());
         self.newest = publication.seq;
-        if self.retention.keeps_last(number) && publication.draft.to.is_none() {
-            self.last.shift_remove(publication.draft.channel());
-            self.last.insert(publication.draft.channel().into(), Arc::clone(&publication));
-            if self.last.len() > self.retention.max_last {
-                self.last.shift_remove_index(0);
-                self.last_dropped += 1;
-            }
+        if self.retention.keeps_last(number) {
+            self.last.push(&publication);
         }
         let class = &mut self.classes[number];
         class.bytes += publication.weight();
@@ -159,10 +150,7 @@ impl Kept {
 
     /// The newest message of each channel that a pattern matches, where such are kept, in log order.
     pub fn newest_matching(&self, pattern: &str) -> Vec<Arc<Publication>> {
-        let pattern = Pattern::of_valid(pattern);
-        let mut found: Vec<_> = self.last.values().filter(|p| pattern.matches(p.draft.channel())).cloned().collect();
-        found.sort_unstable_by_key(|p| p.seq);
-        found
+        self.last.matching(pattern)
     }
 
     fn filtered(

@@ -137,8 +137,8 @@ mod tests {
     use super::*;
     use crate::engine::suite;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn it_passes_the_suite() {
-        suite::run(|retention, keys| Arc::new(MemoryEngine::new(retention, keys, 1000)) as Arc<dyn Engine>).await;
+        suite::run(async |retention, keys| Arc::new(MemoryEngine::new(retention, keys, 1000)) as Arc<dyn Engine>).await;
     }
 }

@@ -3,19 +3,22 @@
 //! The broker appends to the log and reads it in order; the server decides which engine stands behind the trait.
 //! An engine knows nothing of live sessions, sockets or the protocol: it orders, keeps and forgets.
 
+pub mod disk;
 pub mod idempotency;
 pub mod kept;
 pub mod memory;
+pub mod newest;
 pub mod publication;
 pub mod retention;
 pub mod settings;
 #[cfg(test)]
 pub mod suite;
 
+pub use disk::DiskEngine;
 pub use memory::MemoryEngine;
 pub use publication::{Draft, Publication};
 pub use retention::{Bounds, Retention};
-pub use settings::{EngineKind, EngineSettings, Retain};
+pub use settings::{DiskSettings, Durability, EngineKind, EngineSettings, Retain};
 
 use crate::bayeux::{ClientId, Seq};
 use bytes::Bytes;

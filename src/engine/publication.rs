@@ -42,14 +42,15 @@ impl Draft {
         }
     }
 
-    /// The answer to a service call: it carries the call's `id`, and when it failed, why.
+    /// The answer to a service call: it carries the call's `id`, the `ext` that goes with it, and when it failed, why.
     pub fn answer(
         channel: &str,
         id: Option<&RawValue>,
         outcome: &Result<Box<RawValue>, ProtocolError>,
+        ext: Option<&str>,
         time_ms: u64,
     ) -> Self {
-        let (framed, data_len) = encode::answer(channel, id, outcome);
+        let (framed, data_len) = encode::answer(channel, id, outcome, ext);
         Self {
             framed: framed.into(),
             channel_len: u32::try_from(channel.len()).unwrap_or(u32::MAX),
@@ -60,6 +61,17 @@ impl Draft {
             key: None,
             time_ms,
         }
+    }
+
+    /// As an engine stored it: the encoded form, with the bytes of its channel and its data.
+    pub(super) fn stored(framed: Bytes, lengths: (u32, u32), time_ms: u64) -> Self {
+        let (channel_len, data_len) = lengths;
+        Self { framed, channel_len, data_len, publisher: None, to: None, without: None, key: None, time_ms }
+    }
+
+    /// Bytes of its channel and of its data in the encoded form.
+    pub(super) fn lengths(&self) -> (u32, u32) {
+        (self.channel_len, self.data_len)
     }
 
     /// Gives it an idempotency key.

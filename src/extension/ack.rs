@@ -5,8 +5,9 @@
 
 use crate::{
     bayeux::{Message, Reply, Seq},
-    broker::{Extension, session::State},
+    broker::{End, Extension, session::State},
 };
+use tokio::time::Instant;
 
 /// See the file's head.
 pub struct Ack;
@@ -22,11 +23,12 @@ impl Extension for Ack {
         }
     }
 
-    fn connecting(&self, message: &Message<'_>, session: &mut State) {
+    fn connecting(&self, message: &Message<'_>, session: &mut State, _: Instant) -> Option<End> {
         if session.acked().is_some() {
             let position: Option<Seq> = message.ext_member(NAME).and_then(|number| number.get().parse().ok());
             session.acknowledge(position);
         }
+        None
     }
 
     fn answering(&self, session: &State, position: Option<Seq>, reply: &mut Reply) {

@@ -19,8 +19,8 @@ use crate::{
     api::{Api, ApiSettings, route},
     backend::{self, Backend},
     broker::{Broker, BrokerSettings, ChannelSettings, Channels, Plugins, policy},
-    engine::{Engine, EngineKind, EngineSettings, MemoryEngine},
-    extension,
+    engine::{DiskEngine, Engine, EngineKind, EngineSettings, MemoryEngine},
+    extension::{self, ExtensionSettings},
     transport::{self, OriginPolicy, Profile, Transport, TransportSettings},
 };
 use accept::{Acceptor, Part, Site};
@@ -54,6 +54,8 @@ pub struct Settings {
     pub transport: TransportSettings,
     /// `[api]`.
     pub api: ApiSettings,
+    /// `[extension]`.
+    pub extension: ExtensionSettings,
     /// `[engine]`.
     pub engine: EngineSettings,
     /// `[[channel]]`.
@@ -74,14 +76,11 @@ pub async fn run(
     let address = listener.local_addr()?;
     let offered = transport::offered(&settings.transport);
     let backend = Backend::new(settings.calls.clone()).map_err(Error::other)?;
-    let channels = Channels::new(
-        settings.channels.clone(),
-        settings.engine.memory.bounds(),
-        settings.engine.max_retained_channels,
-    );
-    let engine = engine(&settings, &channels);
+    let channels =
+        Channels::new(settings.channels.clone(), settings.engine.bounds(), settings.engine.max_retained_channels);
+    let engine = engine(&settings, &channels).await?;
     let plugins = Plugins {
-        extensions: extension::all(settings.transport.profile == Profile::Salesforce),
+        extensions: extension::chosen(&settings.extension, settings.transport.profile == Profile::Salesforce),
         policy: backend.policy(Arc::new(policy::Open)),
         services: backend.services(),
         observers: backend.observers(),
@@ -171,12 +170,19 @@ fn registry(broker: &Broker, backend: &Backend, open: &Gauge) -> Registry {
     registry
 }
 
-fn engine(settings: &Settings, channels: &Channels) -> Arc<dyn Engine> {
+/// The engine that the settings choose, once it is ready.
+async fn engine(settings: &Settings, channels: &Channels) -> Result<Arc<dyn Engine>> {
     let (retention, keys) = (channels.retention().clone(), settings.engine.keys());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_micros());
+    let now_us = u64::try_from(now).unwrap_or(1);
     match settings.engine.kind {
-        EngineKind::Memory => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.as_micros());
-            Arc::new(MemoryEngine::new(retention, keys, u64::try_from(now).unwrap_or(1)))
+        EngineKind::Memory => Ok(Arc::new(MemoryEngine::new(retention, keys, now_us))),
+        EngineKind::Disk => {
+            let settings = settings.engine.disk.clone();
+            // Opening reads files.
+            let opened = tokio::task::spawn_blocking(move || DiskEngine::open(&settings, retention, keys, now_us));
+            let engine = opened.await.map_err(Error::other)?.map_err(Error::other)?;
+            Ok(Arc::new(engine))
         }
     }
 }

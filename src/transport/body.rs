@@ -2,8 +2,9 @@
 //!
 //! Made by the transports, polled by hyper. A whole body that is dropped before it was taken puts its delivery back.
 
-use super::connection::{Connection, Undelivered};
+use super::connection::{Connection, Undelivered, head_len};
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use std::{
     convert::Infallible,
@@ -15,12 +16,21 @@ use std::{
 pub struct ReplyBody {
     bytes: Option<Bytes>,
     undelivered: Option<(Undelivered, Connection)>,
+    /// Bytes of the head that is written with it.
+    head: usize,
 }
 
 impl ReplyBody {
     /// A body of these bytes.
     pub fn new(bytes: Bytes, undelivered: Option<(Undelivered, Connection)>) -> Self {
-        Self { bytes: Some(bytes), undelivered }
+        Self { bytes: Some(bytes), undelivered, head: 0 }
+    }
+
+    /// Learns with which headers it leaves, if it matters when it is out.
+    pub(super) fn leave_with(&mut self, headers: &HeaderMap) {
+        if let (Some(bytes), Some(_)) = (&self.bytes, &self.undelivered) {
+            self.head = head_len(headers, bytes.len());
+        }
     }
 }
 
@@ -32,7 +42,7 @@ impl Body for ReplyBody {
         let this = self.get_mut();
         let Some(bytes) = this.bytes.take() else { return Poll::Ready(None) };
         if let Some((undelivered, connection)) = this.undelivered.take() {
-            connection.handed_over_whole(bytes.len(), Some(undelivered));
+            connection.handed_over(this.head + bytes.len(), Some(undelivered));
         }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }

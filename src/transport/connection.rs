@@ -7,6 +7,7 @@
 
 use super::Transport;
 use crate::broker::{Broker, Delivery, Session};
+use http::HeaderMap;
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
@@ -17,8 +18,17 @@ use std::{
     },
 };
 
-/// Bytes of response head that every answer has at least.
-const LEAST_HEAD: usize = 120;
+/// What hyper writes around the headers of an answer: its first line, a date, the name of the length, an empty line.
+const AROUND_HEADERS: usize =
+    "HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-length: \r\n\r\n".len();
+
+/// Bytes of an answer's head. Counting too little would take an answer for written whose last bytes are not; counting too
+/// much would send again what arrived.
+pub(crate) fn head_len(headers: &HeaderMap, body: usize) -> usize {
+    let digits = body.checked_ilog10().map_or(1, |digits| digits as usize + 1);
+    let headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    AROUND_HEADERS + headers + digits
+}
 
 /// One TCP connection.
 #[derive(Clone)]
@@ -67,7 +77,7 @@ pub struct Undelivered {
 impl Undelivered {
     /// A delivery on its way; `None` when it is empty and nothing could be lost.
     pub fn new(session: &Arc<Session>, delivery: Delivery) -> Option<Self> {
-        (!delivery.is_empty()).then(|| Self { session: Arc::clone(session), delivery })
+        (!delivery.is_empty() || delivery.gap.is_some()).then(|| Self { session: Arc::clone(session), delivery })
     }
 
     /// Puts it back.
@@ -109,12 +119,7 @@ impl Connection {
         self.0.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Notes that a delivery was handed over as a whole body of `bytes`, whose head is written with it.
-    pub(super) fn handed_over_whole(&self, bytes: usize, undelivered: Option<Undelivered>) {
-        self.handed_over(bytes + LEAST_HEAD, undelivered);
-    }
-
-    /// Notes that a delivery was handed over as a part of `bytes` of an endless body.
+    /// Notes that a delivery was handed over as a whole answer of `bytes`, or as a part of `bytes` of an endless one.
     pub(super) fn handed_over(&self, bytes: usize, undelivered: Option<Undelivered>) {
         let (Some(undelivered), true) = (undelivered, self.0.counted) else { return };
         let mut pending = self.0.pending.lock();

@@ -37,7 +37,11 @@ where
             Accepted::Poll(poll) => connection.transport().finish(poll, &connection).await,
         };
         verdict.apply(response.headers_mut());
-        response
+        let (parts, mut body) = response.into_parts();
+        if let AnswerBody::Whole(body) = &mut body {
+            body.leave_with(&parts.headers);
+        }
+        Response::from_parts(parts, body)
     }
 }
 

@@ -53,7 +53,9 @@ impl Exchange {
             let run = rest.iter().take_while(|m| is_publish(m)).count();
             if run > 0 {
                 let publishes: Vec<&Message<'_>> = rest[..run].iter().collect();
-                done.replies.extend(self.broker.publish(caller, &publishes).await);
+                let replies = self.broker.publish(caller, &publishes).await;
+                let answered = publishes.iter().zip(replies);
+                done.replies.extend(answered.map(|(message, reply)| self.broker.received(message).added_to(reply)));
                 rest = &rest[run..];
                 continue;
             }
@@ -71,8 +73,11 @@ impl Exchange {
     }
 
     async fn handle(&self, caller: &Caller, message: &Message<'_>, done: &mut Dispatched) {
+        if message.channel == meta::CONNECT {
+            return;
+        }
+        let additions = self.broker.received(message);
         let reply = match &*message.channel {
-            meta::CONNECT => return,
             meta::HANDSHAKE if !self.limiter.allows(caller.peer) => {
                 self.broker.refuse_handshake(message, ProtocolError::RateLimited)
             }
@@ -86,7 +91,7 @@ impl Exchange {
             meta::DISCONNECT => self.broker.disconnect(caller, message).await,
             _ => Reply::refuse(message, message.fault.clone().unwrap_or(ProtocolError::ChannelDenied)),
         };
-        done.replies.push(reply);
+        done.replies.push(additions.added_to(reply));
     }
 
     /// Only the first unknown session of a batch counts: one request is one question.

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod endpoint;
 pub mod event_source;
 pub mod exchange;
+pub mod frames;
 pub mod iframe;
 pub mod limiter;
 pub mod origin;

@@ -104,7 +104,7 @@ impl Transport {
                 Connect::Refused(reply) => last.push(*reply),
                 Connect::Planned(plan) => {
                     let answered: Answered = self.exchange().broker.hold(plan).await;
-                    all.publications.extend(answered.delivery.publications);
+                    all.append(answered.delivery);
                     kicked |= answered.kicked;
                     last.push(answered.reply);
                     session = Some(answered.session);

@@ -6,12 +6,12 @@
 use super::{
     Transport,
     exchange::{Dispatched, Frame, GOODBYE},
+    frames::{self, Publications},
     response,
 };
 use crate::{
-    bayeux::{Reply, Seq, decode, reply::meta},
+    bayeux::{Reply, decode, reply::meta},
     broker::{Caller, Connect, Delivery, End, Event, Plan, Session, Stream},
-    engine::Publication,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
@@ -39,9 +39,6 @@ use tokio_tungstenite::{
 
 /// How long a client that said goodbye has to close the socket itself.
 const GOODBYE_GRACE: Duration = Duration::from_secs(1);
-
-/// Room for the reply of a connect.
-const REPLY_CAPACITY: usize = 128;
 
 type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -185,6 +182,7 @@ impl Socket {
         if goodbye {
             self.say_goodbye(&mut replies);
         }
+        let mut carried = Publications::new();
         for connect in dispatched.connects {
             match connect {
                 Connect::Refused(reply) => replies.push(*reply),
@@ -195,8 +193,9 @@ impl Socket {
                     self.bind(&plan.session);
                     if plan.hold.is_zero() {
                         self.transport.exchange().broker.answered(&plan.session);
-                        let position = self.push_if_acknowledging().await?;
-                        replies.push(plan.answer(&self.transport.exchange().broker, position));
+                        let delivery = self.take_if_acknowledging().await;
+                        replies.push(plan.answer(&self.transport.exchange().broker, delivery.position));
+                        carried.extend(delivery.publications);
                     } else {
                         let until = Instant::now() + plan.hold;
                         self.held = Some((plan, until));
@@ -204,7 +203,7 @@ impl Socket {
                 }
             }
         }
-        self.send_replies(&replies).await
+        self.answer_connects(carried, &replies).await
     }
 
     /// The held connect is answered before the disconnect; if the client does not close the socket then, we do.
@@ -232,8 +231,13 @@ impl Socket {
         match event {
             Event::Messages => {
                 let acknowledges = self.stream.as_ref().is_some_and(Stream::acknowledges);
-                let plan = self.held.take_if(|_| acknowledges).map(|(plan, _)| plan);
-                self.push(plan).await.map(|_| ())
+                match self.held.take_if(|_| acknowledges) {
+                    Some((plan, _)) => {
+                        let delivery = self.take_if_acknowledging().await;
+                        self.answer_held(plan, delivery).await
+                    }
+                    None => self.push().await,
+                }
             }
             Event::Superseded => {
                 self.stream = None;
@@ -252,7 +256,7 @@ impl Socket {
     async fn session_ended(&mut self, end: End) -> Result<(), Over> {
         self.stream = None;
         let mut frame = Frame::with_capacity(256);
-        if end == End::Kicked {
+        if end.is_told() {
             frame.raw(GOODBYE);
             self.close_at = Some(Instant::now() + GOODBYE_GRACE);
         }
@@ -271,8 +275,7 @@ impl Socket {
             return Err(Over(Some(CloseCode::Normal)));
         }
         if let Some((plan, _)) = self.held.take_if(|(_, until)| *until <= now) {
-            let reply = self.reply_of_held(plan, None);
-            self.send_replies(&[reply]).await?;
+            self.answer_held(plan, Delivery::default()).await?;
         }
         if self.next_ping <= now {
             self.next_ping = now + self.transport.settings().websocket_ping;
@@ -288,58 +291,68 @@ impl Socket {
         }
     }
 
-    fn reply_of_held(&self, plan: Box<Plan>, position: Option<Seq>) -> Reply {
-        let broker = &self.transport.exchange().broker;
+    /// Answers the held connect together with what it carries.
+    async fn answer_held(&mut self, plan: Box<Plan>, carried: Delivery) -> Result<(), Over> {
+        let transport = self.transport.clone();
+        let broker = &transport.exchange().broker;
         broker.answered(&plan.session);
-        plan.answer(broker, position)
+        let reply = plan.answer(broker, carried.position);
+        self.answer_connects(carried.publications, &[reply]).await
     }
 
-    async fn push_if_acknowledging(&mut self) -> Result<Option<Seq>, Over> {
-        if self.stream.as_ref().is_some_and(Stream::acknowledges) { self.push(None).await } else { Ok(None) }
+    /// What a connect carries: of a session that acknowledges as much as fits into one frame with the reply.
+    async fn take_if_acknowledging(&mut self) -> Delivery {
+        match self.stream.as_ref().filter(|s| s.acknowledges()) {
+            Some(stream) => stream.take_at_most(self.transport.settings().max_frame_bytes).await,
+            None => Delivery::default(),
+        }
     }
 
-    /// Takes what waits and writes it, frame by frame; what was not written goes back. A connect that it answers leaves
-    /// in the last frame: one write for both. Returns the newest position.
-    async fn push(&mut self, plan: Option<Box<Plan>>) -> Result<Option<Seq>, Over> {
-        let Some(stream) = &self.stream else { return Ok(None) };
+    /// Takes what waits and writes it.
+    async fn push(&mut self) -> Result<(), Over> {
+        let Some(stream) = &self.stream else { return Ok(()) };
         let delivery = stream.take().await;
+        let (position, gap) = (delivery.position, delivery.gap);
         let session = Arc::clone(stream.session());
-        let most = if self.bare { 1 } else { usize::MAX };
-        let position = delivery.position;
-        // The client is told of a gap with its connect: at once.
-        let gap = delivery.gap.is_some();
-        let plan = plan.or_else(|| self.held.take_if(|_| gap).map(|(plan, _)| plan));
-        let mut reply = plan.map(|plan| self.reply_of_held(plan, position));
-        let mut rest = delivery.publications;
+        if let Err((over, rest)) = self.send_together(delivery.publications, &[]).await {
+            self.transport.exchange().broker.restore(&session, Delivery::rest(rest));
+            return Err(over);
+        }
+        // The client is told with its connect: at once.
+        if let Some((plan, _)) = self.held.take_if(|_| gap.is_some()) {
+            self.answer_held(plan, Delivery::told(position)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes messages frame by frame, and replies beside the last of them: a client that acknowledges must have messages
+    /// and their number both or neither. An error gives back what was not written.
+    async fn send_together(&mut self, mut rest: Publications, replies: &[Reply]) -> Result<(), (Over, Publications)> {
+        let (most, max) = (if self.bare { 1 } else { usize::MAX }, self.transport.settings().max_frame_bytes);
         while !rest.is_empty() {
-            let (count, fits) = self.next_frame(&rest, most);
-            let last = if count == rest.len() && !self.bare { reply.take() } else { None };
-            if let Err(over) = self.send(framed(&rest[..count], fits, last.as_ref())).await {
-                let delivery = Delivery { publications: rest, ..Delivery::default() };
-                self.transport.exchange().broker.restore(&session, delivery);
-                return Err(over);
+            let (count, bytes) = frames::next(&rest, most, max);
+            let goes_along = count == rest.len() && !replies.is_empty() && !self.bare;
+            let bytes = if goes_along { frames::together(&rest, replies) } else { bytes };
+            if let Err(over) = self.send(bytes).await {
+                return Err((over, rest));
+            }
+            if goes_along {
+                return Ok(());
             }
             rest.drain(..count);
         }
-        if let Some(reply) = reply {
-            self.send_replies(&[reply]).await?;
-        }
-        Ok(position)
+        self.send_replies(replies).await.map_err(|over| (over, rest))
     }
 
-    /// As many messages as fit into a frame, at least one, and their bytes.
-    fn next_frame(&self, rest: &[Arc<Publication>], most: usize) -> (usize, usize) {
-        let max = self.transport.settings().max_frame_bytes;
-        let mut bytes = 2;
-        let fits = rest.iter().take(most).take_while(|p| {
-            bytes += p.draft.encoded().len() + 1;
-            bytes <= max
-        });
-        let count = fits.count().max(1);
-        (count, bytes.min(max))
+    /// Answers connects together with what they carry. What is not written then was not acknowledged, and is sent again.
+    async fn answer_connects(&mut self, carried: Publications, replies: &[Reply]) -> Result<(), Over> {
+        self.send_together(carried, replies).await.map_err(|(over, _)| over)
     }
 
     async fn send_replies(&mut self, replies: &[Reply]) -> Result<(), Over> {
+        if replies.is_empty() {
+            return Ok(());
+        }
         let groups = if self.bare { 1 } else { replies.len().max(1) };
         for group in replies.chunks(groups) {
             let mut frame = Frame::with_capacity(128 * group.len());
@@ -387,21 +400,6 @@ impl Socket {
         };
         // A peer that does not answer is gone all the same.
         let _ = timeout(GOODBYE_GRACE, polite).await;
-    }
-}
-
-/// The array of one frame. A message that is alone in it has its bytes ready, shared by all who receive it.
-fn framed(publications: &[Arc<Publication>], bytes: usize, reply: Option<&Reply>) -> Bytes {
-    match (publications, reply) {
-        ([one], None) => one.draft.framed().clone(),
-        (publications, reply) => {
-            let mut frame = Frame::with_capacity(bytes + REPLY_CAPACITY);
-            publications.iter().for_each(|p| frame.raw(p.draft.encoded()));
-            if let Some(reply) = reply {
-                frame.reply(reply);
-            }
-            frame.finish()
-        }
     }
 }
 

@@ -49,9 +49,16 @@ export class BrowserPlace {
     page.on("pageerror", (error) => client.record({ event: "log", level: "error", text: String(error) }));
     await page.exposeBinding("interopEvent", (_, event) => client.record(event));
     client.close = () => page.close();
+    const begin = async () => {
+      await page.waitForFunction(() => window.interop);
+      await client.call("open", { url: broker.url, ...options });
+    };
+    client.reload = async () => {
+      await page.reload();
+      await begin();
+    };
     await page.goto(await this.#address(page, broker, crossOrigin));
-    await page.waitForFunction(() => window.interop);
-    await client.call("open", { url: broker.url, ...options });
+    await begin();
     return client;
   }
 

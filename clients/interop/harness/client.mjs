@@ -94,6 +94,11 @@ export class Client {
     return this.#log.filter((event) => event.event === kind);
   }
 
+  /* How many sessions it has begun. */
+  handshakes() {
+    return this.events("meta").filter(({ channel }) => channel === "/meta/handshake").length;
+  }
+
   complaints() {
     return this.events("log").filter(({ level }) => level === "warn" || level === "warning" || level === "error");
   }

@@ -10,23 +10,38 @@ import { Broker, serverName } from "./broker.mjs";
 import { knownDifference } from "./known-differences.mjs";
 
 const SCENARIO_MS = 60_000;
-const DIRECTORY = new URL("../scenarios/", import.meta.url);
 
-const scenarios = await Promise.all(
-  (await readdir(DIRECTORY))
-    .filter((file) => file.endsWith(".mjs"))
-    .sort()
-    .map(async (file) => ({ name: file.slice(0, -".mjs".length), ...(await import(new URL(file, DIRECTORY))) })),
-);
+const [everyClient, extensions] = await Promise.all(["../scenarios/", "../extensions/"].map(stories));
 
-export function suite({ client, place, profiles, skip = false }) {
+/* All stories of a folder. */
+async function stories(folder) {
+  const directory = new URL(folder, import.meta.url);
+  const files = (await readdir(directory)).filter((file) => file.endsWith(".mjs")).sort();
+  return Promise.all(files.map(async (file) =>
+    ({ name: file.slice(0, -".mjs".length), ...(await import(new URL(file, directory))) })));
+}
+
+/* The stories that every client lives through. */
+export function suite(options) {
+  run({ scenarios: everyClient, ...options });
+}
+
+/* Those of a client with its own extension objects; `in` is the kind of place, for stories that need one. */
+export function extensionSuite({ in: kind, ...options }) {
+  run({ scenarios: extensions.filter(({ places }) => places?.includes(kind) ?? true), ...options });
+}
+
+function run({ client, place, profiles, scenarios, skip = false }) {
   describe(`${client} with ${serverName}`, { skip }, () => {
     after(() => place.close());
-    for (const profile of profiles) describe(profile.name, () => runProfile({ client, place, profile }));
+    for (const profile of profiles) {
+      const told = scenarios.filter(({ transports }) => transports?.includes(profile.transport) ?? true);
+      describe(profile.name, () => runProfile({ client, place, profile, scenarios: told }));
+    }
   });
 }
 
-function runProfile({ client, place, profile }) {
+function runProfile({ client, place, profile, scenarios }) {
   let shared = null;
   const sharedBroker = async () => (shared ??= await Broker.start());
   after(() => shared?.stop());

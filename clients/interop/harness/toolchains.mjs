@@ -5,24 +5,34 @@
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
 const BUILD_MS = 600_000;
+const ASK_AGAIN_MS = 200;
 
 const PYTHON = folder("../python/");
 const JAVA = folder("../java/");
 
 /* Each answers { command } to start the driver, or { skip } with the reason. */
 export function pythonDriver() {
+  return inPython("driver.py");
+}
+
+export function salesforceDriver() {
+  return inPython("salesforce.py");
+}
+
+function inPython(script) {
   const python = join(PYTHON, ".venv/bin/python");
   return prepared({
     /* The client leaves a coroutine un-awaited whenever it loses its connection, and Python would say so each time. */
-    command: [python, "-W", "ignore::RuntimeWarning", join(PYTHON, "driver.py")],
+    command: [python, "-W", "ignore::RuntimeWarning", join(PYTHON, script)],
     inputs: ["requirements.txt"].map((file) => join(PYTHON, file)),
     marker: join(PYTHON, ".venv/built-from"),
     steps: [
@@ -44,7 +54,30 @@ export function javaDriver() {
 
 async function prepared({ command, inputs, marker, steps }) {
   const wanted = await digest(inputs);
-  if ((await readFile(marker, "utf8").catch(() => null)) === wanted) return { command, skip: false };
+  const isBuilt = async () => (await readFile(marker, "utf8").catch(() => null)) === wanted;
+  if (await isBuilt()) return { command, skip: false };
+  /* Test files run side by side, and some build the same. */
+  return alone(`${join(marker, "../..")}/.building`, async () =>
+    (await isBuilt()) ? { command, skip: false } : build({ command, marker, steps, wanted }));
+}
+
+/* Runs `work` while no other process holds the lock; one left behind by a process that died is taken over. */
+async function alone(lock, work) {
+  const deadline = Date.now() + BUILD_MS;
+  while (!(await mkdir(lock).then(() => true, () => false))) {
+    const age = await stat(lock).then(({ mtimeMs }) => Date.now() - mtimeMs, () => 0);
+    if (age > BUILD_MS) await rmdir(lock).catch(() => {});
+    if (Date.now() > deadline) throw new Error(`${lock} stays locked`);
+    await pause(ASK_AGAIN_MS);
+  }
+  try {
+    return await work();
+  } finally {
+    await rmdir(lock);
+  }
+}
+
+async function build({ command, marker, steps, wanted }) {
   for (const [program, args] of steps) {
     try {
       await run(program, args, { timeout: BUILD_MS });

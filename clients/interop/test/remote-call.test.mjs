@@ -23,6 +23,8 @@ describe("remoteCall of cometd 9 in Node", { skip: serverName !== "bayeuxd" && "
       const { data: call } = JSON.parse(body);
       if (call.channel === "/service/sum") {
         response.end(JSON.stringify(call.data.reduce((sum, number) => sum + number, 0)));
+      } else if (call.channel === "/service/echo") {
+        response.end(JSON.stringify(call.data));
       } else if (call.channel === "/service/fails") {
         response.writeHead(500).end();
       }
@@ -64,6 +66,31 @@ describe("remoteCall of cometd 9 in Node", { skip: serverName !== "bayeuxd" && "
         const silent = await call("silent", {});
         assert.equal(silent.successful, false);
         assert.equal(silent.data.error, "408::timeout");
+      } finally {
+        await within(ANSWER_MS, "a goodbye", new Promise((resolve) => cometd.disconnect(resolve)));
+      }
+    });
+
+    test(`over ${transport} remoteCallBinary carries bytes there and back, and an answer that is none`, async () => {
+      const cometd = new library.CometD();
+      cometd.unregisterTransports();
+      const kind = transport === "websocket" ? "WebSocketTransport" : "LongPollingTransport";
+      cometd.registerTransport(transport, new library[kind]());
+      cometd.registerExtension("binary", new library.BinaryExtension());
+      cometd.configure({ url: broker.url, logLevel: "warn" });
+      const replied = await within(ANSWER_MS, "a handshake", new Promise((resolve) => cometd.handshake(resolve)));
+      assert.equal(replied.successful, true);
+      const bytes = Uint8Array.from({ length: 301 }, (_, at) => at % 256);
+      const call = (target) => within(ANSWER_MS, `an answer of ${target}`, new Promise((resolve) =>
+        cometd.remoteCallBinary(target, bytes, true, { name: "x" }, ANSWER_MS, undefined, resolve)));
+      try {
+        const answer = await call("echo");
+        assert.equal(answer.successful, true);
+        assert.deepEqual([...new Uint8Array(answer.data.data)], [...bytes]);
+        assert.deepEqual(answer.data.meta, { name: "x" });
+        const failed = await call("fails");
+        assert.equal(failed.successful, false);
+        assert.equal(failed.data.error, "502:status 500:backend_failed");
       } finally {
         await within(ANSWER_MS, "a goodbye", new Promise((resolve) => cometd.disconnect(resolve)));
       }

@@ -5,6 +5,7 @@
 
 use crate::case::Case;
 
+mod ack;
 mod bodies;
 mod browser;
 mod callback_polling;
@@ -17,15 +18,19 @@ mod erlycomet;
 mod eventsource;
 mod expect;
 mod expiry;
+mod extensions;
 mod fidelity;
 mod fields;
 mod frames;
 mod framing;
 mod handshake;
 mod iframe;
+mod kept;
 mod limits;
 mod publish;
+mod replay;
 mod replies;
+mod salesforce;
 mod subscriptions;
 mod switching;
 mod unknown_session;
@@ -52,6 +57,11 @@ pub fn all() -> Vec<Case> {
         subscriptions::cases(),
         publish::cases(),
         delivery::cases(),
+        ack::cases(),
+        replay::cases(),
+        kept::cases(),
+        extensions::cases(),
+        salesforce::cases(),
         websocket::cases(),
         frames::cases(),
         callback_polling::cases(),

@@ -72,6 +72,17 @@ impl Peer {
         Ok(peer)
     }
 
+    /// A new session that asks for these extensions, and what it was told.
+    pub async fn extended(cx: Context, transport: Transport, ext: Value) -> Result<(Self, Message)> {
+        let mut peer = Self::attach(cx, transport, "", None).await?;
+        let mut hello = peer.handshake_message();
+        hello["ext"] = ext;
+        let reply = peer.ask_one(hello).await?;
+        ensure!(reply.successful(), "the handshake was refused: {}", reply.raw);
+        peer.client_id = reply["clientId"].as_str().context("a handshake reply without clientId")?.to_owned();
+        Ok((peer, reply))
+    }
+
     /// Somebody who claims this session, over any transport.
     pub async fn attach(cx: Context, transport: Transport, client_id: &str, cookie: Option<String>) -> Result<Self> {
         let socket = match transport {

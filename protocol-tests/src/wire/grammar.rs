@@ -6,8 +6,20 @@
 use super::message::{Message, excerpt};
 use std::sync::{Arc, Mutex};
 
+/// What clients of Salesforce's API read between braces: the one text with other characters, fixed by §8.
+fn is_replay_refusal(text: &str) -> bool {
+    let number = text.strip_prefix("400::The replayId {").and_then(|rest| rest.strip_suffix(REPLAY_REFUSAL_END));
+    number.is_some_and(|number| number.chars().all(is_plain))
+}
+
+const REPLAY_REFUSAL_END: &str =
+    "} you provided was invalid.  Please provide a valid ID, -2 to replay all events, or -1 to replay only new events.";
+
 /// Whether a text is `code:args:text`: three digits, exactly two colons, and only the characters all clients can parse.
 pub fn is_error_text(text: &str) -> bool {
+    if is_replay_refusal(text) {
+        return true;
+    }
     let parts: Vec<&str> = text.split(':').collect();
     let [code, args, words] = parts[..] else { return false };
     let digits = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());

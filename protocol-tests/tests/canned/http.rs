@@ -35,7 +35,10 @@ pub(crate) fn parse(body: &[u8]) -> Option<Vec<Incoming>> {
 fn message(raw: &str) -> Option<Incoming> {
     let fields: HashMap<String, &RawValue> = serde_json::from_str(raw).ok()?;
     let data = fields.get("data").map(|data| data.get().to_owned());
-    Some(Incoming { fields: serde_json::from_str::<Value>(raw).ok()?, data })
+    let ext: Option<HashMap<String, &RawValue>> =
+        fields.get("ext").and_then(|ext| serde_json::from_str(ext.get()).ok());
+    let binary = ext.and_then(|ext| Some(ext.get("binary")?.get().to_owned()));
+    Some(Incoming { fields: serde_json::from_str::<Value>(raw).ok()?, data, binary })
 }
 
 /// Sends the answer and closes the connection.

@@ -3,13 +3,18 @@
 //! Started by `broken_server.rs` to show that cases fail when they should. Never a model of how a broker is built: it
 //! does what the chosen cases look at and nothing else, and shares no code with the suite or with any broker.
 
+mod extensions;
 mod http;
 mod session;
 
 use protocol_tests::{context::Server, wire::url::Url};
 use serde_json::{Value, json};
 use session::Sessions;
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, timeout_at},
@@ -22,16 +27,20 @@ pub(crate) enum Flaw {
     AcceptsAnyChannel,
     AcceptsMissingData,
     AnswersGarbageWith500,
+    BelievesAnyAck,
     BodyEndsWithConnection,
     ClientIdInReplies,
     CopiesPublisherFields,
     DeliversForEachSubscription,
     DeliversWithAnyReply,
+    DropsBinaryMarker,
     DropsWhatNobodyPollsFor,
     ErrorOutsideGrammar,
     FirstConnectHeld,
     ForgetsSubscriptionInRefusal,
+    ForgetsWhatWasSent,
     HandshakeBesideOthers,
+    HoldNotMeasured,
     IdAsString,
     IgnoresUnsubscribe,
     KnowsWhoAsksTwice,
@@ -40,7 +49,9 @@ pub(crate) enum Flaw {
     NoHold,
     NullId,
     OlderConnectUnanswered,
+    OneBlank,
     PublishesToPatterns,
+    PublishesTwice,
     ReformatsData,
     RepliesFirst,
     SuccessfulAsString,
@@ -58,13 +69,15 @@ const TOO_LATE: Duration = Duration::from_secs(3);
 pub(crate) struct Incoming {
     fields: Value,
     data: Option<String>,
+    /// The bytes of `ext.binary`.
+    binary: Option<String>,
 }
 
 /// Starts a server with this flaw; it lives as long as the test's runtime.
 pub(crate) async fn start(flaw: Flaw) -> Arc<Server> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let canned = Arc::new(Canned { flaw, sessions: Sessions::new(flaw) });
+    let canned = Arc::new(Canned { flaw, sessions: Sessions::new(flaw), keys: Mutex::default() });
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(canned.clone().serve(stream));
@@ -77,6 +90,8 @@ pub(crate) async fn start(flaw: Flaw) -> Arc<Server> {
 struct Canned {
     flaw: Flaw,
     sessions: Sessions,
+    /// The keys of publishes so far.
+    keys: Mutex<Vec<Value>>,
 }
 
 impl Canned {
@@ -111,8 +126,12 @@ impl Canned {
         let alone = batch.len() == 1;
         let (mut events, mut replies) = (Vec::new(), Vec::new());
         for message in &batch {
-            let Some((queued, reply)) = self.handle(message, alone).await else { return (200, None) };
+            let came = Instant::now();
+            let Some((queued, mut reply)) = self.handle(message, alone).await else { return (200, None) };
             events.extend(queued);
+            if let Some(told) = self.timesync(&message.fields, came.elapsed()) {
+                reply["ext"]["timesync"] = told;
+            }
             replies.push(self.finish(reply, message));
         }
         if self.has(Flaw::RepliesFirst) {
@@ -127,8 +146,12 @@ impl Canned {
         let client = message.fields["clientId"].as_str().unwrap_or_default();
         if channel == "/meta/handshake" {
             let types = ["long-polling"];
-            let reply = json!({"successful": true, "version": "1.0", "minimumVersion": "1.0",
-                "clientId": self.sessions.create(), "supportedConnectionTypes": types});
+            let asked = &message.fields["ext"];
+            let mut reply = json!({"successful": true, "version": "1.0", "minimumVersion": "1.0",
+                "clientId": self.sessions.create(asked["ack"] == true), "supportedConnectionTypes": types});
+            for granted in ["ack", "replay"].into_iter().filter(|name| asked[name] == true) {
+                reply["ext"][granted] = json!(true);
+            }
             return Some((Vec::new(), reply));
         }
         if !client.is_empty() && !self.sessions.knows(client) {
@@ -165,6 +188,9 @@ impl Canned {
             Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
             one => one.as_str().into_iter().collect(),
         };
+        if let Some(error) = self.replay_refused(fields) {
+            return json!({"successful": false, "subscription": wanted, "error": error});
+        }
         let good = !names.is_empty() && names.iter().all(|name| is_name(name));
         let mut reply = json!({"successful": good, "subscription": wanted});
         if !good {
@@ -197,10 +223,19 @@ impl Canned {
         } else if self.has(Flaw::ReformatsData) {
             json!({"channel": channel, "data": message.fields["data"]}).to_string()
         } else {
-            format!(r#"{{"channel":{},"data":{data}}}"#, json!(channel))
+            format!(r#"{{"channel":{},"data":{data}{}}}"#, json!(channel), self.travelling(message))
         };
-        self.sessions.publish(channel, &event);
-        json!({"successful": true})
+        let key = &message.fields["ext"]["idempotency"];
+        if key.is_null() {
+            self.sessions.publish(channel, &event);
+            return json!({"successful": true});
+        }
+        let (position, repeated) = self.once(key);
+        if !repeated {
+            self.sessions.publish(channel, &event);
+        }
+        let told = json!({"position": position, "repeated": repeated});
+        json!({"successful": true, "ext": {"idempotency": told}})
     }
 
     async fn connect(&self, client: &str, fields: &Value, alone: bool) -> Option<(Vec<String>, Value)> {
@@ -212,12 +247,17 @@ impl Canned {
         let hold = if self.has(Flaw::UnboundedHold) { HOLD } else { asked.unwrap_or(HOLD).min(HOLD) };
         let deadline = Instant::now() + if first || !alone || self.has(Flaw::NoHold) { Duration::ZERO } else { hold };
         let mut reply = json!({"successful": true});
+        let ack = &fields["ext"]["ack"];
+        self.sessions.acknowledge(client, ack.as_u64());
         loop {
             let woken = self.sessions.changed();
             if self.sessions.replaced(client, cycle) {
                 return (!self.has(Flaw::OlderConnectUnanswered)).then_some((Vec::new(), reply));
             }
-            let queued = self.sessions.drain(client);
+            let (queued, number) = self.sessions.hand_out(client);
+            if let Some(number) = number {
+                reply["ext"]["ack"] = json!(number);
+            }
             if !queued.is_empty() || timeout_at(deadline, woken).await.is_err() {
                 self.sessions.end_connect(client);
                 if first || asked.is_some() {

@@ -14,6 +14,10 @@ struct Session {
     queue: Vec<String>,
     connects: u64,
     polling: bool,
+    acknowledges: bool,
+    /// What was sent and not acknowledged, each with its number.
+    sent: Vec<(u64, String)>,
+    handed: u64,
 }
 
 /// All sessions.
@@ -31,9 +35,9 @@ impl Sessions {
         Self { flaw, all, asked, created: AtomicU64::new(0), change: Notify::new() }
     }
 
-    pub(crate) fn create(&self) -> String {
+    pub(crate) fn create(&self, acknowledges: bool) -> String {
         let id = format!("canned-{}", self.created.fetch_add(1, Ordering::Relaxed));
-        self.all.lock().unwrap().insert(id.clone(), Session::default());
+        self.all.lock().unwrap().insert(id.clone(), Session { acknowledges, ..Session::default() });
         id
     }
 
@@ -107,6 +111,29 @@ impl Sessions {
         let mut all = self.all.lock().unwrap();
         let Some(session) = all.get_mut(client) else { return Vec::new() };
         std::mem::take(&mut session.queue)
+    }
+
+    /// What an acknowledgement makes unnecessary is forgotten.
+    pub(crate) fn acknowledge(&self, client: &str, number: Option<u64>) {
+        let mut all = self.all.lock().unwrap();
+        let Some(session) = all.get_mut(client) else { return };
+        let believed = number.filter(|n| *n <= session.handed || self.flaw == Flaw::BelievesAnyAck);
+        session.sent.retain(|(n, _)| *n > believed.unwrap_or_default());
+    }
+
+    /// What a connect carries, and the number of the newest when the session acknowledges.
+    pub(crate) fn hand_out(&self, client: &str) -> (Vec<String>, Option<u64>) {
+        let queued = self.drain(client);
+        let mut all = self.all.lock().unwrap();
+        let Some(session) = all.get_mut(client).filter(|session| session.acknowledges) else { return (queued, None) };
+        if self.flaw == Flaw::ForgetsWhatWasSent {
+            session.sent.clear();
+        }
+        for event in queued {
+            session.handed += 1;
+            session.sent.push((session.handed, event));
+        }
+        (session.sent.iter().map(|(_, event)| event.clone()).collect(), Some(session.handed))
     }
 
     /// Resolves at the next change after this call.

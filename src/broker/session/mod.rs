@@ -8,6 +8,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(super) use state::Standing;
 pub use state::{Next, State};
 
 use super::{browser::BrowserId, policy::Identity};
@@ -65,6 +66,15 @@ pub enum End {
     LaneLost,
     /// It fell behind what the log keeps, and the settings ask for a new handshake then.
     Gap,
+    /// The client connected and connected but did nothing.
+    Inactive,
+}
+
+impl End {
+    /// Whether the client is told by a message before its connect is answered, because it was the broker's decision.
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Kicked | Self::Inactive)
+    }
 }
 
 /// What an attachment is told when something happened.
@@ -154,20 +164,21 @@ impl Session {
         if state.has_messages() { state.wake() } else { None }
     }
 
-    /// Waits for the next event of attachment `epoch`. A heartbeat hears of no messages.
+    /// Waits for the next event of attachment `epoch`. A heartbeat hears of gaps instead of messages.
     pub fn poll_event(&self, place: Place, epoch: u64, cx: &mut Context<'_>) -> Poll<Event> {
-        self.poll_event_if(place, epoch, place == Place::Delivery, cx)
+        self.poll_event_if(place, epoch, true, cx)
     }
 
-    /// The same, hearing of messages only if they are wanted now.
-    pub fn poll_event_if(&self, place: Place, epoch: u64, messages: bool, cx: &mut Context<'_>) -> Poll<Event> {
+    /// The same, hearing of messages or gaps only if they are wanted now: who cannot do anything about them would hear of
+    /// them for ever.
+    pub fn poll_event_if(&self, place: Place, epoch: u64, news: bool, cx: &mut Context<'_>) -> Poll<Event> {
         let mut state = self.state.lock();
         if let Some(end) = state.ended {
             return Poll::Ready(Event::Ended(end));
         }
         let waiting = match place {
-            Place::Delivery => messages && state.has_messages(),
-            Place::Heartbeat => state.has_gap(),
+            Place::Delivery => news && state.has_messages(),
+            Place::Heartbeat => news && state.gap().is_some(),
         };
         match &mut state.attachments[place as usize] {
             Some(attachment) if attachment.epoch == epoch => {
@@ -204,10 +215,14 @@ impl Session {
         }
     }
 
-    /// Puts what could not be written back to the head, so that nothing is lost.
+    /// Puts what could not be written back to the head, so that nothing is lost. Not if the client acknowledges: its next
+    /// connect says what it lacks, and by the time a connection is known to be broken it may have got it over another.
     pub fn restore(&self, publications: Vec<Arc<Publication>>) {
         let waker = {
             let mut state = self.state.lock();
+            if state.acked().is_some() {
+                return;
+            }
             for publication in publications.into_iter().rev() {
                 state.queue_bytes += publication.weight();
                 state.queue.push_front(publication);

@@ -27,6 +27,8 @@ pub struct State {
     /// When the queue should not wait any longer, if it holds only what may.
     lazy_due: Option<Instant>,
     handed: Seq,
+    /// The newest position ever handed out; going back does not lower it, because the client may have got it all the same.
+    sent: Seq,
     lag: Option<Lag>,
     /// Positions it will not get, until it was told.
     gap: Option<(Seq, Seq)>,
@@ -43,8 +45,14 @@ pub struct State {
     pub form: Form,
     /// What it asked for.
     pub subscriptions: Vec<Subscription>,
+    /// How often that changed, and up to which change the record knows of it.
+    pub(in crate::broker) changes: (u64, u64),
     /// When it expires unless something happens before.
     pub deadline: Instant,
+    /// When the client last did something else than connect; `None` while that is not known.
+    pub active: Option<Instant>,
+    /// The newest position handed out when that was last looked at.
+    pub handed_before: Seq,
     /// The pause the client announced or was advised, counted into its deadline.
     pub interval: Duration,
     /// The transport that connected last and the advice it was given; `None` before the first connect.
@@ -60,6 +68,21 @@ struct Lag {
     after: Seq,
     /// The newest position that concerns this session.
     to: Seq,
+}
+
+/// Where a session stands in the log and in its life, for one that goes on in its place.
+#[derive(Debug)]
+pub(in crate::broker) struct Standing {
+    pub handed: Seq,
+    pub sent: Seq,
+    pub acked: Option<Seq>,
+    /// Only its client knows what arrived: the first acknowledgement tells.
+    pub resumed: bool,
+    pub gap: Option<(Seq, Seq)>,
+    pub interval: Duration,
+    pub deadline: Instant,
+    /// What came back from a failed write.
+    pub restored: VecDeque<Arc<Publication>>,
 }
 
 #[derive(Debug)]
@@ -98,6 +121,7 @@ impl State {
             resumed: false,
             form: Form::Plain,
             handed: now_at,
+            sent: now_at,
             lag: None,
             acked: None,
             attachments: [None, None],
@@ -105,7 +129,10 @@ impl State {
             timer: None,
             identity: Arc::default(),
             subscriptions: Vec::new(),
+            changes: (0, 0),
             deadline,
+            active: None,
+            handed_before: now_at,
             interval: Duration::ZERO,
             advised: None,
             ended: None,
@@ -180,7 +207,7 @@ impl State {
 
     /// What the next delivery of at most `max_bytes` should hold. Only the newest attachment gets anything.
     pub fn next(&mut self, epoch: u64, max_bytes: usize) -> Next {
-        if !self.is_current(epoch) {
+        if !self.is_current(epoch) || self.ended.is_some() {
             return Next::Nothing;
         }
         if !self.queue.is_empty() {
@@ -195,7 +222,7 @@ impl State {
     /// Tells what a reading of the log gave: everything up to `through` was looked at. Returns whether it counts; it
     /// does not when another attachment or an older position took over meanwhile.
     pub fn caught_up(&mut self, epoch: u64, after: Seq, through: Seq) -> bool {
-        let current = self.is_current(epoch);
+        let current = self.is_current(epoch) && self.ended.is_none();
         match &mut self.lag {
             Some(lag) if current && lag.after == after => {
                 let to = lag.to;
@@ -204,7 +231,7 @@ impl State {
                     self.lag = None;
                 }
                 // Not beyond what the lane has shown this session: the rest is still to be queued.
-                self.handed = self.handed.max(through.min(to));
+                self.hand_out(through.min(to));
                 true
             }
             _ => false,
@@ -241,23 +268,20 @@ impl State {
         self.urgent = true;
     }
 
-    /// Gives the queue up: what it held is in the log and is read from there when the client comes.
+    /// Gives the queue up: what it held is in the log and is read from there when the client comes. What came back from a
+    /// failed write stays: it may be from before its subscription.
     fn fall_behind(&mut self, to: Seq) {
-        let after = self.queue.front().map_or(to, |first| first.seq) - 1;
-        self.queue = VecDeque::new();
-        self.queue_bytes = 0;
-        self.lag = Some(Lag { after, to });
+        let restored = self.queue.iter().take_while(|p| p.seq <= self.handed).count();
+        let after = self.queue.get(restored).map_or(to, |first| first.seq) - 1;
+        self.queue.truncate(restored);
+        self.queue.shrink_to_fit();
+        self.queue_bytes = self.queue.iter().map(|p| p.weight()).sum();
+        self.lag = Some(Lag { after: after.max(self.handed), to });
     }
 
     /// From now on messages leave only with connect replies, and stay until the client says that they arrived.
     pub fn begin_acks(&mut self, acked: Seq) {
         self.acked = Some(acked);
-    }
-
-    /// Goes on from a record: the first acknowledgement of the client tells where it stands.
-    pub(in crate::broker) fn resume_acks(&mut self, acked: Seq) {
-        self.acked = Some(acked);
-        self.resumed = true;
     }
 
     /// Notes positions that it will not get. Returns the waker of a heartbeat that can tell the client.
@@ -266,9 +290,9 @@ impl State {
         self.attachments[Place::Heartbeat as usize].as_mut().and_then(|a| a.waker.take())
     }
 
-    /// Whether there is a gap to tell of.
-    pub fn has_gap(&self) -> bool {
-        self.gap.is_some()
+    /// The gap to tell of.
+    pub fn gap(&self) -> Option<(Seq, Seq)> {
+        self.gap
     }
 
     /// The gap to tell the client of. One who acknowledges is told until it is acknowledged, others once.
@@ -286,16 +310,42 @@ impl State {
     pub fn acknowledge(&mut self, position: Option<Seq>) {
         let Some(before) = self.acked else { return };
         let before = if std::mem::take(&mut self.resumed) { 0 } else { before };
-        let acked = position.filter(|p| *p <= self.handed).map_or(before, |p| p.max(before));
+        let acked = position.filter(|p| *p <= self.sent).map_or(before, |p| p.max(before));
         self.acked = Some(acked);
         self.gap = self.gap.filter(|(_, last)| *last > acked);
         if acked < self.handed {
             self.rewind(acked);
-        } else {
-            // What came back from a failed write had arrived after all.
-            self.queue.retain(|p| p.seq > acked);
-            self.queue_bytes = self.queue.iter().map(|p| p.weight()).sum();
+        } else if acked > self.handed {
+            self.skip_to(acked);
         }
+    }
+
+    /// It went back to an older position, and what it was about to hand out again has arrived after all.
+    fn skip_to(&mut self, acked: Seq) {
+        self.handed = acked;
+        self.queue.retain(|p| p.seq > acked);
+        self.queue_bytes = self.queue.iter().map(|p| p.weight()).sum();
+        if let Some(lag) = &mut self.lag {
+            lag.after = lag.after.max(acked);
+        }
+        self.lag = self.lag.filter(|lag| lag.after < lag.to);
+    }
+
+    /// Where it stands, for the session that goes on in its place.
+    pub(in crate::broker) fn standing(&self) -> Standing {
+        let Self { handed, sent, acked, resumed, gap, interval, deadline, .. } = *self;
+        let restored = self.queue.iter().take_while(|p| p.seq <= handed).cloned().collect();
+        Standing { handed, sent, acked, resumed, gap, interval, deadline, restored }
+    }
+
+    /// Goes on where another stood: what follows is read from the log.
+    pub(in crate::broker) fn stand_at(&mut self, standing: Standing) {
+        let Standing { handed, sent, acked, resumed, gap, interval, deadline, restored } = standing;
+        self.queue_bytes = restored.iter().map(|p| p.weight()).sum();
+        self.queue = restored;
+        (self.handed, self.sent, self.acked, self.resumed) = (handed, sent, acked, resumed);
+        (self.gap, self.interval, self.deadline) = (gap, interval, deadline);
+        self.lag = Some(Lag { after: handed, to: handed });
     }
 
     /// Goes back to a position the client names: everything after it is handed out again, from the log.
@@ -308,21 +358,14 @@ impl State {
         }
     }
 
-    /// Begins as one who fell behind: whatever arrives is read from the log, from the cursor on.
-    pub fn start_behind(&mut self) {
-        self.lag = Some(Lag { after: self.handed, to: self.handed });
-    }
-
     /// Has everything up to `to` that was not handed out yet read from the log.
     pub fn read_from_log(&mut self, to: Seq) {
         self.seen = self.seen.max(to);
         if let Some(lag) = &mut self.lag {
             lag.to = lag.to.max(to);
         } else if to > self.handed {
-            let after = self.queue.front().map_or(self.handed, |first| first.seq - 1);
-            self.queue = VecDeque::new();
-            self.queue_bytes = 0;
-            self.lag = Some(Lag { after, to });
+            self.fall_behind(to);
+            self.lag = Some(Lag { after: self.handed, to });
         }
     }
 
@@ -343,8 +386,13 @@ impl State {
         if self.queue.is_empty() && self.queue.capacity() > IDLE_QUEUE_CAPACITY {
             self.queue = VecDeque::new();
         }
-        self.handed = self.handed.max(taken.last().map_or(0, |p| p.seq));
+        self.hand_out(taken.last().map_or(0, |p| p.seq));
         taken
+    }
+
+    fn hand_out(&mut self, position: Seq) {
+        self.handed = self.handed.max(position);
+        self.sent = self.sent.max(position);
     }
 
     /// How many from the head fit; at least one, so that a large message is not stuck.

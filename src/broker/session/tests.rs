@@ -145,3 +145,66 @@ fn subscriptions_begin_where_they_were_made() {
     let other = Publication::new(12, Draft::new("/a", &data, None, 0).to(ClientId::from_bits(9)));
     assert!(!s.lock().wants(own, &other, true));
 }
+
+#[test]
+fn a_late_notice_of_a_broken_connection_brings_nothing_back_to_who_acknowledges() {
+    let s = session();
+    s.lock().begin_acks(10);
+    push(&s, &publication(11));
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
+    let Next::Queued(taken) = s.lock().next(epoch, 1 << 20) else { panic!() };
+    // It came over another connection meanwhile.
+    s.lock().acknowledge(Some(11));
+    s.restore(taken);
+    assert!(matches!(s.lock().next(epoch, 1 << 20), Next::Nothing));
+}
+
+#[test]
+fn what_was_sent_before_going_back_can_be_acknowledged() {
+    let s = session();
+    s.lock().begin_acks(10);
+    push(&s, &publication(11));
+    push(&s, &publication(12));
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
+    assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [11, 12]);
+    // An older connect arrives late and goes back; before it is answered, the newer one acknowledges everything.
+    s.lock().acknowledge(Some(10));
+    assert!(s.lock().has_messages());
+    s.lock().acknowledge(Some(12));
+    assert!(matches!(s.lock().next(epoch, 1 << 20), Next::Nothing));
+    assert_eq!(s.lock().handed(), 12);
+}
+
+#[test]
+fn what_came_back_stays_when_the_rest_of_the_queue_is_given_up() {
+    let s = session();
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
+    // Older than the session, as a replay hands out.
+    s.restore(vec![publication(3), publication(4)]);
+    for seq in 11..=14 {
+        push(&s, &publication(seq));
+    }
+    assert_eq!(seqs(s.lock().next(epoch, 1 << 20)), [3, 4]);
+    assert!(matches!(s.lock().next(epoch, 1 << 20), Next::FromLog { after: 10, to: 14 }));
+}
+
+#[test]
+fn a_session_that_is_over_hands_out_nothing() {
+    let s = session();
+    let (epoch, _) = s.lock().attach(Place::Delivery, false);
+    s.lock().read_from_log(20);
+    s.lock().end(End::LaneLost);
+    assert!(!s.lock().caught_up(epoch, 10, 20), "what was being read belongs to the session in its place");
+    assert!(matches!(s.lock().next(epoch, 1 << 20), Next::Nothing));
+    assert_eq!(s.lock().standing().sent, 10);
+}
+
+#[test]
+fn a_stream_that_only_shows_that_it_is_there_is_not_told_of_gaps_for_ever() {
+    let s = session();
+    let (epoch, _) = s.lock().attach(Place::Heartbeat, false);
+    s.lock().note_gap(1, 5);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(s.poll_event_if(Place::Heartbeat, epoch, false, &mut cx), Poll::Pending);
+    assert_eq!(s.poll_event(Place::Heartbeat, epoch, &mut cx), Poll::Ready(Event::Messages));
+}

@@ -9,16 +9,16 @@ fn channel(pattern: &str) -> ChannelSettings {
     ChannelSettings { pattern: pattern.into(), retain: None, retain_last: false, lazy: None, persistent: false }
 }
 
-fn channels(settings: Vec<ChannelSettings>) -> Channels {
+pub(super) fn channels(settings: Vec<ChannelSettings>) -> Channels {
     Channels::new(settings, EngineSettings::default().memory.bounds(), 100)
 }
 
-fn engine(channels: &Channels) -> Arc<dyn Engine> {
+pub(super) fn engine(channels: &Channels) -> Arc<dyn Engine> {
     Arc::new(MemoryEngine::new(channels.retention().clone(), EngineSettings::default().keys(), NOW_US))
 }
 
 /// A broker with all extensions on an engine.
-fn on(engine: &Arc<dyn Engine>, channels: Channels, change: impl FnOnce(&mut BrokerSettings)) -> Broker {
+pub(super) fn on(engine: &Arc<dyn Engine>, channels: Channels, change: impl FnOnce(&mut BrokerSettings)) -> Broker {
     let mut settings = BrokerSettings { lanes: 2, ..BrokerSettings::default() };
     change(&mut settings);
     let plugins = Plugins { extensions: extension::all(false), channels, ..Plugins::default() };
@@ -30,20 +30,20 @@ fn with(settings: Vec<ChannelSettings>) -> Broker {
     on(&engine(&channels), channels, |_| {})
 }
 
-async fn open(broker: &Broker, ext: &str) -> Arc<Session> {
+pub(super) async fn open(broker: &Broker, ext: &str) -> Arc<Session> {
     let body = format!(r#"{{"channel":"/meta/handshake","ext":{ext}}}"#);
     let decoded = decode(body.as_bytes(), LIMITS).unwrap();
     broker.handshake(&caller(POLL), &decoded.messages[0]).await.1.unwrap()
 }
 
-async fn subscribe_from(broker: &Broker, session: &Session, pattern: &str, position: &str) -> Reply {
+pub(super) async fn subscribe_from(broker: &Broker, session: &Session, pattern: &str, position: &str) -> Reply {
     let (id, ext) = (session.id, format!(r#"{{"replay":{{"{pattern}":{position}}}}}"#));
     let body = format!(r#"{{"channel":"/meta/subscribe","clientId":"{id}","subscription":"{pattern}","ext":{ext}}}"#);
     let decoded = decode(body.as_bytes(), LIMITS).unwrap();
     broker.subscribe(&caller(POLL), &decoded.messages[0]).await
 }
 
-async fn publish(broker: &Broker, channel: &str, numbers: std::ops::Range<u32>) -> Seq {
+pub(super) async fn publish(broker: &Broker, channel: &str, numbers: std::ops::Range<u32>) -> Seq {
     let mut last = 0;
     for n in numbers {
         last = broker.publish_data(channel, &n.to_string()).await.unwrap();
@@ -52,7 +52,7 @@ async fn publish(broker: &Broker, channel: &str, numbers: std::ops::Range<u32>) 
 }
 
 /// Polls until `count` messages have come.
-async fn collect(broker: &Broker, session: &Session, count: usize) -> Vec<String> {
+pub(super) async fn collect(broker: &Broker, session: &Session, count: usize) -> Vec<String> {
     let mut got = Vec::new();
     while got.len() < count {
         got.extend(data(&poll(broker, session.id, "").await));
@@ -60,12 +60,12 @@ async fn collect(broker: &Broker, session: &Session, count: usize) -> Vec<String
     got
 }
 
-fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
+pub(super) fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|n| n.to_string()).collect()
 }
 
 /// Polls as a client with the ack extension; returns the new messages and the number to acknowledge next.
-async fn poll_acking(broker: &Broker, session: &Session, ack: Seq) -> (Vec<String>, Seq) {
+pub(super) async fn poll_acking(broker: &Broker, session: &Session, ack: Seq) -> (Vec<String>, Seq) {
     // Polls that never wait would keep the lane from running.
     broker.lane(session.lane).caught_up(broker.engine().newest()).await;
     let answered = poll(broker, session.id, &format!(r#","advice":{{"timeout":0}},"ext":{{"ack":{ack}}}"#)).await;

@@ -1,5 +1,6 @@
 //! The broker as a whole, with paused time and without any transport: what the verbs promise together.
 
+mod faults;
 mod log;
 
 use super::*;

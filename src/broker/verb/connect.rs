@@ -3,7 +3,7 @@
 
 use crate::{
     bayeux::{Advice, ConnectionType, Message, ProtocolError, Reconnect, Reply, Seq},
-    broker::{Broker, Caller, End, Place, Session, session::State},
+    broker::{Additions, Broker, Caller, End, Place, Session, session::State},
 };
 use std::{sync::Arc, task::Waker, time::Duration};
 use tokio::time::Instant;
@@ -30,6 +30,8 @@ pub struct Plan {
     /// The attachment that this connect is; `None` when the transport holds it itself.
     pub attachment: Option<(Place, u64)>,
     reply: Reply,
+    /// What extensions add when the reply leaves.
+    additions: Additions,
     advice: Advice,
     tell: bool,
 }
@@ -52,13 +54,18 @@ impl Plan {
             End::Disconnected | End::Kicked => {
                 self.with_extensions(broker, None).advise(self.advice.with(Reconnect::None))
             }
-            End::Expired | End::Gap => {
-                self.push_gap();
-                let error = ProtocolError::SessionUnknown(broker.settings().unknown_session_error.clone().into());
-                self.reply.failed(error).advise(self.advice.with(Reconnect::Handshake))
-            }
+            End::Expired | End::Gap => self.unknown(broker, Reconnect::Handshake),
+            End::Inactive => self.unknown(broker, Reconnect::None),
             End::ShuttingDown | End::LaneLost => self.answer(broker, None),
         }
+    }
+
+    fn unknown(mut self, broker: &Broker, next: Reconnect) -> Reply {
+        self.push_gap();
+        let error = ProtocolError::SessionUnknown(broker.settings().unknown_session_error.clone().into());
+        let mut reply = self.reply.failed(error).advise(self.advice.with(next));
+        self.additions.add_to(&mut reply);
+        reply
     }
 
     /// Tells the client of positions that it will not get.
@@ -73,6 +80,8 @@ impl Plan {
         let mut reply = std::mem::take(&mut self.reply);
         let state = self.session.lock();
         broker.extensions().iter().for_each(|e| e.answering(&state, position, &mut reply));
+        drop(state);
+        std::mem::take(&mut self.additions).add_to(&mut reply);
         reply
     }
 }
@@ -80,16 +89,32 @@ impl Plan {
 impl Broker {
     /// Handles a connect. `batched` says that other messages came in the same request: then nothing is held.
     pub async fn connect(&self, caller: &Caller, message: &Message<'_>, batched: bool) -> Connect {
-        if let Some(fault) = &message.fault {
-            return Connect::Refused(Box::new(Reply::refuse(message, fault.clone())));
-        }
-        match self.session(caller, message).await {
-            Ok(session) => Connect::Planned(Box::new(self.plan(caller, message, batched, session))),
-            Err(error) => Connect::Refused(Box::new(self.refuse_unknown(message, error))),
-        }
+        let additions = self.received(message);
+        let refused = match &message.fault {
+            Some(fault) => Reply::refuse(message, fault.clone()),
+            None => match self.session(caller, message).await {
+                Ok(session) => {
+                    let (mut plan, ending) = self.plan(caller, message, batched, session);
+                    plan.additions = additions;
+                    if let Some(end) = ending {
+                        Box::pin(self.end(&plan.session, end)).await;
+                    }
+                    return Connect::Planned(plan);
+                }
+                Err(error) => self.refuse_unknown(message, error),
+            },
+        };
+        Connect::Refused(Box::new(additions.added_to(refused)))
     }
 
-    fn plan(&self, caller: &Caller, message: &Message<'_>, batched: bool, session: Arc<Session>) -> Plan {
+    /// How a connect is answered, and whether an extension ends its session instead.
+    fn plan(
+        &self,
+        caller: &Caller,
+        message: &Message<'_>,
+        batched: bool,
+        session: Arc<Session>,
+    ) -> (Box<Plan>, Option<End>) {
         let asked = message.advice.unwrap_or_default();
         let transport = speaks_over(caller, message);
         let mut advice = self.advice();
@@ -100,7 +125,8 @@ impl Broker {
         let mut hold = asked.timeout.map_or(full, |t| t.min(full));
         let others = self.held_by_others(&session);
         let mut state = session.lock();
-        self.extensions().iter().for_each(|e| e.connecting(message, &mut state));
+        let now = Instant::now();
+        let ending = self.extensions().iter().fold(None, |end, e| e.connecting(message, &mut state, now).or(end));
         let place = match transport {
             ConnectionType::WebSocket => None,
             // The stream delivers and the connect is only a heartbeat, unless deliveries must be acknowledged.
@@ -121,6 +147,10 @@ impl Broker {
             advice = Advice { multiple_clients: true, ..advice.after(self.settings().multi_session_interval) };
             hold = Duration::ZERO;
         }
+        // Whoever holds the connect hears of the end before it is answered.
+        if ending.is_some() {
+            hold = full;
+        }
         let entered = self.enter(&mut state, (transport, advice), hold, place.map(|p| (p, !caller.multiplexed)));
         drop(state);
         if let Some(older) = entered.older {
@@ -128,7 +158,8 @@ impl Broker {
         }
         let Entered { news, attachment, .. } = entered;
         let tell = news || message.advice.is_some() || transport == ConnectionType::WebSocket;
-        Plan { session, hold, attachment, reply: Reply::to(message), advice, tell }
+        let (reply, additions) = (Reply::to(message), Additions::default());
+        (Box::new(Plan { session, hold, attachment, reply, additions, advice, tell }), ending)
     }
 
     /// Notes the connect in the session: its deadline, its advice, and its attachment.

@@ -2,11 +2,10 @@
 
 use crate::{
     bayeux::{ClientId, ConnectionType, Message, ProtocolError, Reconnect, Reply, reply::HandshakeReply},
-    broker::{Broker, Caller, Denial, Happening, Session},
+    broker::{Broker, Caller, Denial, End, Happening, Session, outside::new_client_id},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// How long a client that was refused for lack of room is asked to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -62,21 +61,25 @@ impl Broker {
         if self.sessions().count() >= self.settings().max_sessions {
             return Err(ProtocolError::TooManySessions);
         }
-        let id = ClientId::new(Uuid::new_v4());
+        let id = new_client_id();
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
         let session = Arc::new(Session::new(id, self.lane_of(id), caller.browser, self.engine().newest(), deadline));
+        // In the table before its record is written: if whoever asked leaves meanwhile, both expire.
+        self.sessions().insert(Arc::clone(&session));
+        self.enter_browser(&session);
+        self.metrics().handshakes.inc();
+        self.metrics().sessions.inc();
         let saving = {
             let mut state = session.lock();
             state.identity = who;
             self.extensions().iter().for_each(|e| e.opened(message, &mut state, reply));
             self.save(&session, &state)
         };
-        saving.await.map_err(|_| ProtocolError::EngineUnavailable)?;
-        self.sessions().insert(Arc::clone(&session));
-        self.enter_browser(&session);
-        self.metrics().handshakes.inc();
-        self.metrics().sessions.inc();
         self.tell(&session, &Happening::SessionAdded);
+        if saving.await.is_err() {
+            self.end(&session, End::Kicked).await;
+            return Err(ProtocolError::EngineUnavailable);
+        }
         Ok(session)
     }
 

@@ -15,8 +15,10 @@ use tokio::time::Instant;
 impl Broker {
     /// A session that speaks lives at least `max_interval` longer.
     pub(crate) fn touch(&self, session: &Session) {
-        let least = Instant::now() + self.settings().max_interval;
+        let now = Instant::now();
+        let least = now + self.settings().max_interval;
         let mut state = session.lock();
+        state.active = Some(now);
         state.deadline = state.deadline.max(least);
     }
 }

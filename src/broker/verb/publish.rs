@@ -68,14 +68,15 @@ impl Broker {
                 ChannelKind::Service => {
                     if let Some(session) = asking.session {
                         let id = message.id.map(ToOwned::to_owned);
-                        let call =
-                            Call { asking, channel: message.channel.clone().into(), id, data: data.into_owned() };
+                        let ext = self.travelling_ext(message);
+                        let channel = message.channel.clone().into();
+                        let call = Call { asking, channel, id, data: data.into_owned(), ext };
                         self.call_service(session, call);
                     }
                     Verdict::Acknowledge
                 }
                 ChannelKind::Broadcast => {
-                    let ext = travelling_ext(message);
+                    let ext = self.travelling_ext(message);
                     let draft = Draft::new(&message.channel, &data, ext.as_deref(), now_ms).from(asking.session);
                     Verdict::Append(match key {
                         Some(key) => draft.once(asking.who.scoped(&message.channel, &key)),
@@ -84,6 +85,15 @@ impl Broker {
                 }
             },
         }
+    }
+
+    /// The members of `ext` that go on to receivers as they came; everything else a publisher says stays here.
+    fn travelling_ext(&self, message: &Message<'_>) -> Option<String> {
+        message.ext?;
+        let names = self.extensions().iter().filter_map(|e| e.travelling());
+        let own = |name| message.ext_member(name).filter(|raw| raw.get() != "null").map(|raw| (name, raw));
+        let members: Vec<_> = names.filter_map(own).map(|(name, raw)| format!("\"{name}\":{}", raw.get())).collect();
+        (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
     }
 
     /// Whether the message may be published, by whom, and with which data.
@@ -128,12 +138,4 @@ fn idempotency_key<'m>(message: &Message<'m>) -> Result<Option<Cow<'m, str>>, Pr
     let key = text(raw.get()).filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
     let wrong = || ProtocolError::malformed("ext.idempotency", "must be a string of 1 to 255 bytes");
     key.map(Some).ok_or_else(wrong)
-}
-
-/// The `ext` members that go on to subscribers as they came; everything else a publisher says stays here.
-const TRAVELLING_EXT: [&str; 1] = ["binary"];
-
-fn travelling_ext(message: &Message<'_>) -> Option<String> {
-    let [name] = TRAVELLING_EXT;
-    message.ext_member(name).map(|raw| format!("{{\"{name}\":{}}}", raw.get()))
 }

@@ -3,7 +3,7 @@
 use crate::{
     bayeux::{ChannelKind, Message, Pattern, ProtocolError, Reply, Seq, channel},
     broker::{
-        Begin, Broker, Caller, Happening, Session,
+        Begin, Broker, Caller, End, Happening, Session,
         session::{State, Subscription},
     },
 };
@@ -38,7 +38,14 @@ impl Broker {
             let begin = self.beginning(message, &pattern)?;
             begins.push((pattern, begin));
         }
-        self.add_subscriptions(&session, begins).await
+        let mut session = session;
+        loop {
+            let done = self.add_subscriptions(&session, &begins).await;
+            match self.successor(&session).await {
+                Some(successor) => session = successor,
+                None => return done,
+            }
+        }
     }
 
     /// Where a subscription begins: with what is published from now on, unless an extension says otherwise.
@@ -68,13 +75,10 @@ impl Broker {
     async fn add_subscriptions(
         &self,
         session: &Arc<Session>,
-        asked: Vec<(Arc<str>, Begin)>,
+        asked: &[(Arc<str>, Begin)],
     ) -> Result<(), ProtocolError> {
         let lane = self.lane(session.lane);
         let new = session.lock().missing(asked, self.settings().max_subscriptions)?;
-        if new.is_empty() {
-            return Ok(());
-        }
         let (mut live, mut replayed, mut entries) = (Vec::new(), Vec::new(), Vec::new());
         for (pattern, begin) in new {
             let drafts = self.plan_replay(session, &pattern, begin).await?;
@@ -93,6 +97,9 @@ impl Broker {
             let places = self.append(entries).await.map_err(|_| ProtocolError::EngineUnavailable)?;
             // The lane begins these when it reads the entries.
             lane.caught_up(places.last().map_or(0, |place| place.seq)).await;
+            if !replayed.iter().all(|pattern| session.lock().holds(pattern)) {
+                return Err(ProtocolError::EngineUnavailable);
+            }
         }
         live.append(&mut replayed);
         self.keep_subscriptions(session, live).await
@@ -100,33 +107,56 @@ impl Broker {
 
     /// Puts new subscriptions into the record; those that cannot be kept are taken back.
     async fn keep_subscriptions(&self, session: &Arc<Session>, new: Vec<Arc<str>>) -> Result<(), ProtocolError> {
-        let saving = {
-            let state = session.lock();
-            self.save(session, &state)
-        };
-        let saved = saving.await;
+        let saved = self.save_changes(session).await;
         let mut state = session.lock();
         if state.ended.is_none() && saved.is_ok() {
             drop(state);
-            self.tell(session, &Happening::Subscribed(new));
+            if !new.is_empty() {
+                self.tell(session, &Happening::Subscribed(new));
+            }
             return Ok(());
         }
-        state.subscriptions.retain(|s| !new.contains(&s.pattern));
-        drop(state);
-        self.lane(session.lane).unsubscribe(session, &new);
-        let unknown = || ProtocolError::SessionUnknown(self.settings().unknown_session_error.clone().into());
-        Err(saved.map_or(ProtocolError::EngineUnavailable, |()| unknown()))
+        // What goes on in the place of a session whose lane failed keeps what it held.
+        if state.ended != Some(End::LaneLost) {
+            state.subscriptions.retain(|s| !new.contains(&s.pattern));
+            state.changes.0 += 1;
+            drop(state);
+            self.lane(session.lane).unsubscribe(session, &new);
+        }
+        Err(saved.map_or(ProtocolError::EngineUnavailable, |()| self.session_unknown()))
+    }
+
+    /// The session that goes on in the place of this one, if its lane failed: what was done with this one must be done
+    /// once more.
+    pub(in crate::broker) async fn successor(&self, session: &Arc<Session>) -> Option<Arc<Session>> {
+        if session.lock().ended != Some(End::LaneLost) {
+            return None;
+        }
+        for _ in 0..TRIES {
+            let there = self.sessions().get(session.id)?;
+            if !Arc::ptr_eq(&there, session) {
+                return Some(there);
+            }
+            tokio::task::yield_now().await;
+        }
+        None
+    }
+
+    fn session_unknown(&self) -> ProtocolError {
+        ProtocolError::SessionUnknown(self.settings().unknown_session_error.clone().into())
     }
 }
 
+/// How often it is looked for the session that is about to take another's place.
+const TRIES: usize = 100;
+
 impl State {
     /// What of this it does not hold yet.
-    fn missing(&self, asked: Vec<(Arc<str>, Begin)>, most: usize) -> Result<Vec<(Arc<str>, Begin)>, ProtocolError> {
+    fn missing(&self, asked: &[(Arc<str>, Begin)], most: usize) -> Result<Vec<(Arc<str>, Begin)>, ProtocolError> {
         let mut new: Vec<(Arc<str>, Begin)> = Vec::new();
         for (pattern, begin) in asked {
-            let held = self.subscriptions.iter().any(|s| s.pattern == pattern);
-            if !held && !new.iter().any(|(known, _)| *known == pattern) {
-                new.push((pattern, begin));
+            if !self.holds(pattern) && !new.iter().any(|(known, _)| known == pattern) {
+                new.push((Arc::clone(pattern), *begin));
             }
         }
         if self.subscriptions.len() + new.len() > most && !new.is_empty() {
@@ -135,7 +165,13 @@ impl State {
         Ok(new)
     }
 
+    /// Whether it asked for exactly this.
+    fn holds(&self, pattern: &Arc<str>) -> bool {
+        self.subscriptions.iter().any(|s| s.pattern == *pattern)
+    }
+
     fn begin(&mut self, patterns: &[Arc<str>], since: Seq) {
+        self.changes.0 += u64::from(!patterns.is_empty());
         self.subscriptions.extend(patterns.iter().map(|p| Subscription { pattern: Arc::clone(p), since }));
     }
 }

@@ -4,6 +4,7 @@ use super::subscribe::echo_subscription;
 use crate::{
     bayeux::{Message, Pattern, ProtocolError, Reply},
     broker::{Broker, Caller, Happening, Session, session::Subscription},
+    engine::EngineError,
 };
 use std::sync::Arc;
 
@@ -41,17 +42,28 @@ impl Broker {
     ) -> Result<(), ProtocolError> {
         // What was published before must still arrive: the lane goes on reading until here first.
         self.lane(session.lane).caught_up(self.engine().newest()).await;
+        let mut session = Arc::clone(session);
+        loop {
+            let done = self.remove_now(&session, names).await;
+            match self.successor(&session).await {
+                Some(successor) => session = successor,
+                None => return done.map_err(|_| ProtocolError::EngineUnavailable),
+            }
+        }
+    }
+
+    async fn remove_now(&self, session: &Arc<Session>, names: &[impl AsRef<str>]) -> Result<(), EngineError> {
         self.lane(session.lane).unsubscribe(session, names);
-        let (saving, removed) = {
+        let removed: Vec<_> = {
             let mut state = session.lock();
             let is_named = |s: &mut Subscription| names.iter().any(|name| *name.as_ref() == *s.pattern);
             let removed: Vec<_> = state.subscriptions.extract_if(.., is_named).map(|s| s.pattern).collect();
-            if removed.is_empty() {
-                return Ok(());
-            }
-            (self.save(session, &state), removed)
+            state.changes.0 += u64::from(!removed.is_empty());
+            removed
         };
-        self.tell(session, &Happening::Unsubscribed(removed));
-        saving.await.map_err(|_| ProtocolError::EngineUnavailable)
+        if !removed.is_empty() {
+            self.tell(session, &Happening::Unsubscribed(removed));
+        }
+        self.save_changes(session).await
     }
 }
