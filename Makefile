@@ -1,7 +1,7 @@
 # One command for each thing a person wants. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test fmt lint unit protocol-test interop soak docs bench clean
+.PHONY: help run demo build test fmt lint unit protocol-test interop examples docker-test soak docs bench clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,15 @@ interop: ## Run real, unmodified clients against the broker
 	scripts/setup.sh
 	cargo build
 	cd clients/interop && npm test
+
+examples: ## Run the examples in every language that is installed
+	scripts/setup.sh
+	cargo build
+	python3 examples/publish/test.py
+	python3 examples/backend/test.py
+
+docker-test: ## Build the image, bring the compose file up, kill the broker; needs root
+	python3 docker/test
 
 docs: ## Make the pages anew that are made from the code
 	UPDATE_DOCS=1 cargo test --quiet --test configuration_docs --test error_docs

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fetches what the tests need beside Rust: npm packages exactly as their lock files say, and Chromium when it is missing.
+# Fetches what the tests need beside Rust: npm packages exactly as their lock files say, and by apt what is missing of
+# Chromium, of the languages of the examples, and of the proxies.
 # Called by `make test`, `make interop` and `make demo`. Does nothing twice, and touches nothing outside the project but for
 # apt. With folders as arguments, their npm packages are all that is fetched.
 set -euo pipefail
@@ -23,6 +24,19 @@ for folder in "${folders[@]}"; do
 done
 
 [ $# -eq 0 ] || exit 0
+
+# The languages of examples/publish, and the proxies of docs/deploy.md. RUNLEVEL keeps apt from starting them as services.
+examples/publish/setup.sh
+proxies=()
+for proxy in nginx haproxy; do [ -n "$(PATH=$PATH:/usr/sbin type -P $proxy)" ] || proxies+=("$proxy"); done
+if [ ${#proxies[@]} -gt 0 ]; then
+  echo "setup: installing ${proxies[*]}"
+  as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+    apt-get install -y -qq --no-install-recommends "${proxies[@]}" >/dev/null
+fi
 
 chromium=${CHROMIUM_BIN:-/usr/bin/chromium}
 if [ ! -x "$chromium" ]; then

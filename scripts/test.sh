@@ -38,6 +38,10 @@ in_folder() { (cd "$1" && shift && "$@"); }
 step "set up" scripts/setup.sh
 step "unit and property tests" cargo test --workspace --quiet --no-fail-fast
 step "protocol tests" scripts/protocol-tests.sh
+step "API against its document" scripts/schemathesis.sh
+step "examples of publishing" python3 examples/publish/test.py
+step "examples of backends" python3 examples/backend/test.py
+step "behind proxies" python3 scripts/proxies.py
 step_twice "real clients" in_folder clients/interop npm test --silent
 # In Node, in Chromium, in Deno and Bun; its size and its reference.
 step_twice "client in JavaScript" in_folder clients/js npm run check --silent

@@ -95,6 +95,33 @@ async fn what_is_published_is_printed_and_both_end_when_told() {
 }
 
 #[tokio::test]
+async fn health_tells_by_its_exit_code() {
+    let mut broker = broker(&[]).await;
+    for page in ["/healthz", "/readyz"] {
+        let well = run(bayeuxd(&["health", "--url", &broker.url.replace("/bayeux", page)])).await;
+        assert_eq!((well.code, well.out.as_str(), well.err.as_str()), (0, "", ""), "{page}");
+    }
+    let elsewhere = broker.url.replace("/bayeux", "/nowhere");
+    let refused = run(bayeuxd(&["health", "--url", &elsewhere])).await;
+    assert_eq!((refused.code, refused.err.as_str()), (1, "bayeuxd: the server answered with HTTP status 404\n"));
+
+    signal(&broker.child, "KILL").await;
+    assert_eq!(exit_code(&mut broker.child).await, None);
+    let gone = run(bayeuxd(&["health", "--url", &broker.url.replace("/bayeux", "/healthz")])).await;
+    assert_eq!(gone.code, 1);
+    assert!(gone.err.contains("cannot be reached"), "{}", gone.err);
+    assert_eq!(run(bayeuxd(&["health", "--url", "nonsense"])).await.code, 2);
+}
+
+#[tokio::test]
+async fn health_does_not_wait_for_ever() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/healthz", silent.local_addr().unwrap());
+    let hung = run(bayeuxd(&["health", "--url", &url, "--timeout", "100ms"])).await;
+    assert_eq!((hung.code, hung.err.as_str()), (1, "bayeuxd: the server cannot be reached: no answer in time\n"));
+}
+
+#[tokio::test]
 async fn a_message_may_come_from_standard_input() {
     let broker = broker(&[]).await;
     let mut command = bayeuxd(&["publish", "--url", &broker.url, "/demo/hello", "-"]);

@@ -6,6 +6,7 @@ mod check_config;
 mod explain;
 mod exposure;
 mod greeting;
+mod health;
 mod key;
 mod logging;
 mod publish;
@@ -41,6 +42,7 @@ enum Command {
     Explain(explain::Explain),
     Key(key::Key),
     Token(token::Token),
+    Health(health::Health),
 }
 
 /// How a command fails.
@@ -85,6 +87,7 @@ impl Cli {
             Command::Explain(command) => command.run(),
             Command::Key(command) => command.run(),
             Command::Token(command) => command.run(),
+            Command::Health(command) => command.run(),
         };
         match outcome {
             Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,

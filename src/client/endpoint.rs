@@ -1,4 +1,4 @@
-//! One Bayeux URL and the connection pool to it: bytes out, decoded messages back. Used by `publish` and `subscriber`.
+//! One URL and the connection pool to it: bytes out, decoded messages back. Used by `publish`, `subscriber` and `health`.
 //! Never retries and never looks into a reply but to name an error.
 
 use super::{
@@ -54,6 +54,12 @@ impl Endpoint {
             Some(error) if status.is_client_error() => Err(Error::Refused(error)),
             _ => Err(Error::Status(status.as_u16())),
         }
+    }
+
+    /// Asks with a GET, and reads nothing but the status.
+    pub(super) async fn status(&self, patience: Duration) -> Result<u16, Error> {
+        let response = self.http.get(self.url.clone()).timeout(patience).send().await;
+        response.map(|response| response.status().as_u16()).map_err(|error| Error::Unreachable(in_full(&error)))
     }
 
     fn keep_cookies(&mut self, response: &Response) {

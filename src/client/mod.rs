@@ -1,10 +1,11 @@
-//! A small Bayeux client: publishing without a session, and subscribing over long-polling.
+//! A small Bayeux client: publishing without a session, subscribing over long-polling, and asking how a server is.
 //!
 //! Used by `cli` (and a bench). It speaks to any Bayeux server and therefore knows nothing of this one: no type of
 //! another room is ever used here.
 
 mod backoff;
 mod endpoint;
+mod health;
 mod publish;
 mod subscriber;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 mod wire;
 
 pub(crate) use backoff::Backoff;
+pub use health::health;
 pub use publish::{Publication, Publisher};
 pub use subscriber::{Event, Subscriber};
 pub use wire::Message;
