@@ -136,3 +136,14 @@ async fn a_server_that_stops_answers_what_is_held_and_says_that_it_was_the_last(
     assert!(text.contains("\r\nconnection: close\r\n") && text.contains(r#""successful":true"#), "{text}");
     assert_eq!(read_until(&mut idle, "never", 1).await, "", "one that says nothing is closed");
 }
+
+#[tokio::test]
+async fn one_who_sends_too_much_hears_why_before_the_connection_ends() {
+    let server = Server::start_with(|settings| settings.transport.max_message_bytes = 100).await;
+    for body in ["x".repeat(2 << 20), "x".repeat(101)] {
+        let mut stream = open(&server).await;
+        stream.write_all(post("", &body).as_bytes()).await.expect("all of it is read");
+        let text = read_until(&mut stream, "message_too_large", 1).await;
+        assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
+    }
+}

@@ -72,7 +72,7 @@ pub struct AddressRates {
 /// Far above what a page does, far below what floods a broker.
 impl Default for SessionRates {
     fn default() -> Self {
-        Self { publishes_per_second: 5000, publish_burst: 10_000, subscribes_per_second: 1000, subscribe_burst: 5000 }
+        Self { publishes_per_second: 0, publish_burst: 0, subscribes_per_second: 1000, subscribe_burst: 5000 }
     }
 }
 

@@ -15,22 +15,43 @@ use utoipa::ToSchema;
 
 /// Longest id or name, in bytes.
 const MAX_NAME: usize = 1024;
+/// What is said of a body that is of another form.
+const FORM: &str = "body: exactly one of token and user must name something, and beside it there may be seconds";
 /// Longest time that may be asked for: ten years.
-const MAX_SECONDS: u64 = 10 * 366 * 24 * 3600;
+const MAX_SECONDS: f64 = 10.0 * 366.0 * 24.0 * 3600.0;
 
-/// What to revoke: exactly one of `token` and `user`.
+/// What to revoke.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ToRevoke {
+    /// One token.
+    Token(TokenToRevoke),
+    /// All tokens of a user.
+    User(UserToRevoke),
+}
+
+/// A token that counts no more.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ToRevoke {
-    /// The id of a token: its `jti`.
+pub struct TokenToRevoke {
+    /// The id of the token: its `jti`.
     #[schema(min_length = 1, max_length = 255)]
-    token: Option<String>,
-    /// A user, all of whose tokens issued until now are void.
+    token: String,
+    /// How long to remember it, in seconds; at least as long as the token lives. `access.revocation_time` when absent.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 316224000)]
+    seconds: Option<f64>,
+}
+
+/// A user, all of whose tokens issued until now are void.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserToRevoke {
+    /// The user's name: the `sub` of the tokens.
     #[schema(min_length = 1, max_length = 255)]
-    user: Option<String>,
-    /// How long to remember it, in seconds; at least as long as the tokens live. `access.revocation_time` when absent.
-    #[schema(minimum = 1, maximum = 316224000)]
-    seconds: Option<u64>,
+    user: String,
+    /// How long to remember it, in seconds; at least as long as tokens live. `access.revocation_time` when absent.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 316224000)]
+    seconds: Option<f64>,
 }
 
 /// What came of it.
@@ -53,18 +74,24 @@ pub struct Revoked {
     ),
 )]
 pub async fn revoke(api: &Api, asking: &Asking, body: &[u8]) -> Outcome {
-    let asked: ToRevoke = parse(body)?;
+    let asked = parse(body).map_err(|_| ApiError::malformed(FORM))?;
     api.administer(asking, None).await?;
-    let named = |name: &String| (1..=MAX_NAME).contains(&name.len());
-    let what = match (asked.token.filter(named), asked.user.filter(named)) {
-        (Some(token), None) => Revocation::Token(token.into()),
-        (None, Some(user)) => Revocation::User(user.into()),
-        _ => return Err(ApiError::malformed("body: exactly one of token and user must name something")),
+    let (name, seconds) = match &asked {
+        ToRevoke::Token(asked) => (&asked.token, asked.seconds),
+        ToRevoke::User(asked) => (&asked.user, asked.seconds),
     };
-    if asked.seconds.is_some_and(|seconds| !(1..=MAX_SECONDS).contains(&seconds)) {
-        return Err(ApiError::malformed(format!("body: seconds must be from 1 to {MAX_SECONDS}")));
+    if !(1..=MAX_NAME).contains(&name.len()) {
+        return Err(ApiError::malformed(FORM));
     }
+    // 60.0 is a whole number, too, as JSON Schema sees it.
+    if seconds.is_some_and(|seconds| seconds.fract() != 0.0 || !(1.0..=MAX_SECONDS).contains(&seconds)) {
+        return Err(ApiError::malformed(format!("body: seconds must be a whole number from 1 to {MAX_SECONDS}")));
+    }
+    let what = match asked {
+        ToRevoke::Token(asked) => Revocation::Token(asked.token.into()),
+        ToRevoke::User(asked) => Revocation::User(asked.user.into()),
+    };
     let now_ms = wall_clock_ms();
-    api.broker().policy().revoke(what, asked.seconds.map(Duration::from_secs), now_ms)?;
+    api.broker().policy().revoke(what, seconds.map(Duration::from_secs_f64), now_ms)?;
     answer::json(&Revoked { sessions: api.broker().end_those_over(now_ms).await })
 }

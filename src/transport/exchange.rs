@@ -5,7 +5,7 @@
 
 use super::limiter::HandshakeLimiter;
 use crate::{
-    bayeux::{BadRequest, DecodeLimits, Message, ProtocolError, Reply, encode, reply::meta},
+    bayeux::{DecodeLimits, Message, ProtocolError, Reply, encode, reply::meta},
     broker::{
         Broker, Caller, Connect, Delivery, Session,
         metrics::{RateLabel, RatedBy, RatedWhat},
@@ -45,10 +45,12 @@ impl Exchange {
     /// Handles a batch.
     ///
     /// # Errors
-    /// When the batch as a whole is not allowed; then nothing of it took effect.
-    pub async fn dispatch(&self, caller: &Caller, messages: &[Message<'_>]) -> Result<Dispatched, BadRequest> {
+    /// When the batch as a whole is not allowed; then nothing of it took effect. Each message has its refusal, so that
+    /// clients who wait for one by its id do not wait for ever.
+    pub async fn dispatch(&self, caller: &Caller, messages: &[Message<'_>]) -> Result<Dispatched, Vec<Reply>> {
         if messages.len() > 1 && messages.iter().any(|m| m.channel == meta::HANDSHAKE) {
-            return Err(BadRequest::malformed("handshake", "must be the only message of its request"));
+            let alone = ProtocolError::malformed("handshake", "must be the only message of its request");
+            return Err(messages.iter().map(|message| Reply::refuse(message, alone.clone())).collect());
         }
         let mut done = Dispatched::default();
         let mut rest = messages;

@@ -56,7 +56,11 @@ impl Transport {
                 let cookie = cookie.filter(|_| dispatched.opened.is_some());
                 Accepted::Poll(Box::new(Poll { dispatched, texts, wrapping, cookie }))
             }
-            Err(bad) => response::refused(bad).into(),
+            Err(refusals) => {
+                let mut frame = Frame::with_capacity(REPLIES_CAPACITY);
+                refusals.iter().for_each(|reply| frame.reply(reply));
+                response::whole(StatusCode::BAD_REQUEST, response::JSON, frame.finish(), None).into()
+            }
         }
     }
 

@@ -55,6 +55,24 @@ fn cookie(headers: &HeaderMap, name: &[u8]) -> Option<BrowserId> {
     headers.get_all(header::COOKIE).iter().find_map(|all| all.as_bytes().split(|b| *b == b';').find_map(value))
 }
 
+/// Bytes that are read of a body beyond the limit, and thrown away: its sender writes before it listens, and would see a
+/// broken connection instead of the refusal.
+const DISCARDED: usize = 4 << 20;
+
+async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B, until: Instant) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DISCARDED {
+                return;
+            }
+        }
+    };
+    // One who takes too long is not told.
+    let _ = tokio::time::timeout_at(until, reading).await;
+}
+
 /// Collects a body within the size limit and the time allowed.
 ///
 /// # Errors
@@ -65,7 +83,11 @@ where
 {
     let too_large = || BadRequest(ProtocolError::MessageTooLarge);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
+    if let Some(length) = announced.filter(|length| *length > limit) {
+        // Who asks before it writes has not written yet.
+        if length - limit <= DISCARDED && !headers.contains_key(header::EXPECT) {
+            discard(body, Instant::now() + within).await;
+        }
         return Err(too_large());
     }
     let mut deadline = None;
@@ -85,6 +107,7 @@ where
         let Ok(data) = frame.map_err(|_| BadRequest::malformed("body", "incomplete"))?.into_data() else { continue };
         let length = more.as_ref().map_or(first.len(), BytesMut::len);
         if length + data.len() > limit {
+            discard(body, deadline.unwrap_or_else(|| Instant::now() + within)).await;
             return Err(too_large());
         }
         match &mut more {

@@ -173,7 +173,7 @@ impl Socket {
         }
         let dispatched = match exchange.dispatch(&self.caller, &messages).await {
             Ok(dispatched) => dispatched,
-            Err(bad) => return self.send(response::refusal(bad)).await,
+            Err(refusals) => return self.send_replies(&refusals).await,
         };
         if self.stream.is_none()
             && dispatched.opened.is_none()

@@ -2,12 +2,13 @@
 //!
 //! Cases that send raw requests use POST; the others run over every transport that carries requests.
 
-use super::expect::{accepted, advises, refused, request_refused};
+use super::expect::{accepted, advises, body, refused};
 use crate::{
     case::{Case, Feature, case},
     context::Context,
     peer::Peer,
     transport::{POLLING, REQUESTS, SOCKET},
+    wire::response::Response,
 };
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -234,7 +235,7 @@ async fn beside(cx: Context, handshake_first: bool) -> Result<()> {
     if !handshake_first {
         batch.reverse();
     }
-    request_refused(&cx.send(&peer.request(&Value::from(batch).to_string())).await?, 400)?;
+    each_refused(&cx.send(&peer.request(&Value::from(batch).to_string())).await?)?;
     let mut publisher = cx.publisher().await?;
     peer.nothing_so_far(&mut publisher).await
 }
@@ -242,7 +243,15 @@ async fn beside(cx: Context, handshake_first: bool) -> Result<()> {
 async fn two_at_once(cx: Context) -> Result<()> {
     let mut peer = cx.peer().await?;
     let batch = json!([peer.handshake_message(), peer.handshake_message()]);
-    request_refused(&cx.send(&peer.request(&batch.to_string())).await?, 400)
+    each_refused(&cx.send(&peer.request(&batch.to_string())).await?)
+}
+
+/// The request is refused with 400, and so is each of its two messages: clients wait for replies by their ids.
+fn each_refused(response: &Response) -> Result<()> {
+    ensure!(response.status() == 400, "status {}: {}", response.status(), body(response));
+    let messages = response.messages()?;
+    ensure!(messages.len() == 2, "{} refusals instead of two: {}", messages.len(), body(response));
+    messages.iter().try_for_each(|reply| refused(reply, "400:"))
 }
 
 async fn refused_in_frame(cx: Context) -> Result<()> {
@@ -253,8 +262,8 @@ async fn refused_in_frame(cx: Context) -> Result<()> {
     let socket = peer.socket.as_mut().ok_or_else(|| anyhow::anyhow!("no socket"))?;
     socket.send(&batch.to_string()).await?;
     let frame = socket.frame(crate::context::PATIENCE).await?;
-    ensure!(frame.len() == 1, "{} messages instead of one refusal", frame.len());
-    refused(&frame[0], "400:")?;
+    ensure!(frame.len() == 2, "{} messages instead of a refusal for each", frame.len());
+    frame.iter().try_for_each(|reply| refused(reply, "400:"))?;
     let mut publisher = cx.publisher().await?;
     peer.nothing_so_far(&mut publisher).await
 }
