@@ -98,15 +98,15 @@ impl Socket {
         let mut timer = Box::pin(sleep_until(self.next_ping));
         loop {
             let step = self.step(&mut timer, &mut stop).await;
+            // In boxes of their own, so that a socket with nothing to do needs no room for them.
             let result = match step {
-                Step::Frame(frame) => self.receive(frame).await,
-                Step::Session(event) => self.session_event(event).await,
-                Step::Time => self.on_time().await,
-                Step::Stop => self.stop().await,
+                Step::Frame(frame) => Box::pin(self.receive(frame)).await,
+                Step::Session(event) => Box::pin(self.session_event(event)).await,
+                Step::Time => Box::pin(self.on_time()).await,
+                Step::Stop => Box::pin(self.stop()).await,
             };
             if let Err(Over(code)) = result {
-                self.close(code).await;
-                return;
+                return Box::pin(self.close(code)).await;
             }
             let due = self.due();
             if timer.deadline() != due {
