@@ -45,6 +45,7 @@ impl Publisher {
             let messages = (0..batch).map(|_| self.message(&mut count, keyed)).collect();
             self.publish(messages, keyed).await;
         }
+        self.world.published();
     }
 
     fn message(&self, count: &mut u64, keyed: bool) -> Value {

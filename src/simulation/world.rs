@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -134,6 +134,8 @@ pub struct World {
     server: Mutex<Option<Arc<Server>>>,
     views: Mutex<Vec<Arc<View>>>,
     quiet: AtomicBool,
+    /// Publishers that may still publish.
+    publishing: AtomicUsize,
     chance: Mutex<Chance>,
 }
 
@@ -180,6 +182,7 @@ impl World {
         let trace = Arc::new(Trace::new(setup.loud));
         let plan = Plan::of(&mut chance);
         let engine = (setup.opener)(&plan.channels, None);
+        let publishers = plan.publishers;
         Arc::new(Self {
             ledger: Ledger::new(Arc::clone(&trace)),
             trace,
@@ -190,6 +193,7 @@ impl World {
             server: Mutex::default(),
             views: Mutex::default(),
             quiet: AtomicBool::new(false),
+            publishing: AtomicUsize::new(publishers),
             chance: Mutex::new(chance),
         })
     }
@@ -204,10 +208,15 @@ impl World {
         self.quiet.load(Relaxed)
     }
 
-    /// Whether besides all lanes have read everything.
+    /// Whether besides nothing more is published, and all lanes have read everything.
     pub fn is_drained(&self) -> bool {
         let done = |server: Arc<Server>| server.broker.slowest_lane() >= self.newest();
-        self.is_quiet() && self.server().is_some_and(done)
+        self.is_quiet() && self.publishing.load(Relaxed) == 0 && self.server().is_some_and(done)
+    }
+
+    /// A publisher publishes no more.
+    pub fn published(&self) {
+        self.publishing.fetch_sub(1, Relaxed);
     }
 
     /// The newest position.
