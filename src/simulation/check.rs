@@ -190,7 +190,7 @@ impl View {
         // an older position, it comes with that, too.
         let under_way = seen.asked.iter().any(|a| a.ending && a.matches(channel) && seq <= a.until)
             && seen.asked.iter().any(|a| !a.ending && a.matches(channel) && seq > a.may_after);
-        if !seen.received.insert(seq) && !(under_way && seen.again.insert(seq)) {
+        if !(seen.received.insert(seq) || under_way && seen.again.insert(seq)) {
             self.fail(format_args!("got {seq} twice"));
         }
         let among = if seen.reaches_back { channel } else { "" };
