@@ -5,7 +5,7 @@
 use super::{
     Broker, Happening,
     metrics::DropReason,
-    replay::is_entry,
+    replay::{class_of_entries, is_entry},
     session::{End, Next, Session},
     settings::OnGap,
 };
@@ -257,12 +257,16 @@ impl Broker {
         let newest = batch.lost.iter().map(|lost| lost.last).max().unwrap_or_default();
         let held = state.subscriptions.iter().filter(|s| s.since < newest);
         let patterns: Vec<_> = held.map(|s| Arc::clone(&s.pattern)).collect();
+        // What was addressed to it was promised, too, and no subscription tells of it.
+        let entries = class_of_entries(self.channel_table());
+        let lost = batch.lost.iter().find(|lost| lost.class == entries);
+        let owed = lost.and_then(|lost| state.owed_and_lost(after, lost.last.min(through)));
         drop(state);
-        let concerns = self.channel_table().concerns(&batch.lost, &patterns);
-        if let Some((first, last)) = concerns.filter(|(first, _)| *first <= to) {
+        let concerns = self.channel_table().concerns(&batch.lost, &patterns).filter(|(first, _)| *first <= to);
+        for (first, last) in concerns.into_iter().chain(owed) {
             let last = last.min(to);
             self.note_gap(session, first, last);
-            *gap = Some(gap.map_or((first, last), |(earlier, _)| (earlier, last)));
+            *gap = Some(gap.map_or((first, last), |(a, b)| (a.min(first), b.max(last))));
         }
         Some((wanted, Some(through)))
     }

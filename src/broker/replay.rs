@@ -7,7 +7,7 @@
 //! Called by the subscribe verb (writing entries), lanes (beginning) and deliveries (expanding).
 
 use super::{
-    Broker,
+    Broker, Channels,
     lane::Lane,
     session::{Session, Subscription},
     wall_clock_ms,
@@ -82,6 +82,17 @@ fn drafts(session: &Session, mut run: Vec<Entry>) -> Result<Vec<Draft>, Protocol
 /// Whether a publication is an entry to be expanded.
 pub(super) fn is_entry(publication: &Publication) -> bool {
     publication.draft.to.is_some() && publication.draft.channel() == CHANNEL
+}
+
+/// The oldest position that an addressed publication stands for: its own, or that of the replay it is an entry of.
+pub(super) fn begins_at(publication: &Publication) -> Seq {
+    let entry = Some(publication).filter(|p| is_entry(p)).and_then(Entry::of);
+    entry.map_or(publication.seq, |entry| entry.after + 1)
+}
+
+/// The retention class that entries are kept in.
+pub(super) fn class_of_entries(channels: &Channels) -> usize {
+    channels.retention().class_of(CHANNEL)
 }
 
 /// What an entry holds.

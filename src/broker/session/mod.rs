@@ -4,6 +4,7 @@
 //! Verbs change it, lanes push into it, transports take from it. The lock around [`State`] is held for moments and never
 //! across an await. An attachment that is not the newest gets no messages.
 
+mod owed;
 mod state;
 #[cfg(test)]
 mod tests;

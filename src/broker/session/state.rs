@@ -6,8 +6,12 @@
 //! lies before it, so order survives. What was not acknowledged is never forgotten, only read again.
 
 use super::{
-    super::{policy::Identity, replay::is_entry},
+    super::{
+        policy::Identity,
+        replay::{begins_at, is_entry},
+    },
     End, Place, QueueLimits, Subscription, Timer, Wakers,
+    owed::Owed,
 };
 use crate::{
     bayeux::{Advice, ClientId, ConnectionType, Pattern, Seq},
@@ -30,6 +34,8 @@ pub struct State {
     /// The newest position ever handed out; going back does not lower it, because the client may have got it all the same.
     sent: Seq,
     lag: Option<Lag>,
+    /// Where the log holds what is addressed to it.
+    owed: Option<Owed>,
     /// Positions it will not get, until it was told.
     gap: Option<(Seq, Seq)>,
     /// Whether it goes on from a record: only the client knows what it received before.
@@ -123,6 +129,7 @@ impl State {
             handed: now_at,
             sent: now_at,
             lag: None,
+            owed: None,
             acked: None,
             attachments: [None, None],
             epoch: 0,
@@ -244,6 +251,10 @@ impl State {
             None => self.urgent = true,
             Some(due) => self.lazy_due = Some(self.lazy_due.map_or(due, |earlier| earlier.min(due))),
         }
+        if publication.draft.to.is_some() {
+            let settled = self.acked.unwrap_or(self.handed);
+            self.owed = Some(Owed::and(self.owed, publication.seq, begins_at(publication), settled));
+        }
         if let Some(lag) = &mut self.lag {
             lag.to = publication.seq;
             return false;
@@ -256,6 +267,11 @@ impl State {
         self.queue_bytes = bytes;
         self.queue.push_back(Arc::clone(publication));
         false
+    }
+
+    /// What a reader who stands at `after` loses of what is addressed to it, with the log up to `lost`.
+    pub(in crate::broker) fn owed_and_lost(&self, after: Seq, lost: Seq) -> Option<(Seq, Seq)> {
+        self.owed.and_then(|owed| owed.lost(after, lost))
     }
 
     /// When the queue should be delivered although nothing in it is urgent.
