@@ -96,6 +96,7 @@ impl Broker {
                 acked: record.ack.then_some(newest),
                 resumed: record.ack,
                 gap: None,
+                owed: None,
                 interval: Duration::ZERO,
                 deadline,
                 restored: VecDeque::new(),
@@ -139,7 +140,11 @@ impl Broker {
         self.enter_browser(&session);
         // The lane delivers from its own position on; what lies between is read from the log.
         let live_from = self.lane(lane).subscribe(&session, &patterns, || self.engine().newest());
-        session.lock().read_from_log(live_from);
+        {
+            let mut state = session.lock();
+            state.owe_anything(live_from);
+            state.read_from_log(live_from);
+        }
         self.tell(&session, &Happening::Resumed(patterns));
         session
     }

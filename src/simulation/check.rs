@@ -217,6 +217,7 @@ impl View {
         if first > last {
             self.fail(format_args!("was told of a gap from {first} to {last}"));
         }
+        self.ledger.trace.note(&self.name, format_args!("is told of a gap from {first} to {last}"));
         self.seen.lock().gaps.push((first, last));
     }
 

@@ -7,7 +7,7 @@ use crate::bayeux::Seq;
 
 /// A stretch of the log with something addressed to the session in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owed {
+pub(in crate::broker) struct Owed {
     /// The oldest position that what lies here stands for.
     from: Seq,
     /// The first of it.
@@ -25,9 +25,15 @@ impl Owed {
         }
     }
 
+    /// Whatever lies up to `seq` may be addressed: nobody has looked.
+    pub(super) fn anything(owed: Option<Self>, seq: Seq) -> Self {
+        let Self { from, last, .. } = owed.unwrap_or(Self { from: seq, first: seq, last: seq });
+        Self { from, first: 0, last: last.max(seq) }
+    }
+
     /// The positions that a reader who stands at `after` loses with the log up to `lost`.
     pub(super) fn lost(self, after: Seq, lost: Seq) -> Option<(Seq, Seq)> {
-        (self.last > after && self.first <= lost).then_some((self.from, self.last.min(lost)))
+        (self.last > after && self.first <= lost).then_some((self.from.min(after + 1), self.last.min(lost)))
     }
 }
 
@@ -42,6 +48,7 @@ mod tests {
         assert_eq!(owed.lost(19, 40), Some((5, 22)), "both");
         assert_eq!(owed.lost(19, 19), None, "neither");
         assert_eq!(owed.lost(22, 40), None, "one who has them");
-        assert_eq!(Owed::and(Some(owed), 30, 30, 22).lost(22, 40), Some((30, 30)), "what was settled is forgotten");
+        assert_eq!(Owed::anything(None, 30).lost(22, 25), Some((23, 25)), "where nobody has looked");
+        assert_eq!(Owed::and(Some(owed), 30, 30, 22).lost(22, 40), Some((23, 30)), "what was settled is forgotten");
     }
 }

@@ -85,6 +85,7 @@ pub(in crate::broker) struct Standing {
     /// Only its client knows what arrived: the first acknowledgement tells.
     pub resumed: bool,
     pub gap: Option<(Seq, Seq)>,
+    pub owed: Option<Owed>,
     pub interval: Duration,
     pub deadline: Instant,
     /// What came back from a failed write.
@@ -274,6 +275,11 @@ impl State {
         self.owed.and_then(|owed| owed.lost(after, lost))
     }
 
+    /// Nobody has looked at what lies up to `to` for it.
+    pub(in crate::broker) fn owe_anything(&mut self, to: Seq) {
+        self.owed = Some(Owed::anything(self.owed, to));
+    }
+
     /// When the queue should be delivered although nothing in it is urgent.
     pub fn lazy_due(&self) -> Option<Instant> {
         self.lazy_due.filter(|_| !self.urgent && !self.queue.is_empty())
@@ -349,18 +355,18 @@ impl State {
 
     /// Where it stands, for the session that goes on in its place.
     pub(in crate::broker) fn standing(&self) -> Standing {
-        let Self { handed, sent, acked, resumed, gap, interval, deadline, .. } = *self;
+        let Self { handed, sent, acked, resumed, gap, owed, interval, deadline, .. } = *self;
         let restored = self.queue.iter().take_while(|p| p.seq <= handed).cloned().collect();
-        Standing { handed, sent, acked, resumed, gap, interval, deadline, restored }
+        Standing { handed, sent, acked, resumed, gap, owed, interval, deadline, restored }
     }
 
     /// Goes on where another stood: what follows is read from the log.
     pub(in crate::broker) fn stand_at(&mut self, standing: Standing) {
-        let Standing { handed, sent, acked, resumed, gap, interval, deadline, restored } = standing;
+        let Standing { handed, sent, acked, resumed, gap, owed, interval, deadline, restored } = standing;
         self.queue_bytes = restored.iter().map(|p| p.weight()).sum();
         self.queue = restored;
         (self.handed, self.sent, self.acked, self.resumed) = (handed, sent, acked, resumed);
-        (self.gap, self.interval, self.deadline) = (gap, interval, deadline);
+        (self.gap, self.owed, self.interval, self.deadline) = (gap, owed, interval, deadline);
         self.lag = Some(Lag { after: handed, to: handed });
     }
 
