@@ -6,7 +6,7 @@ use super::{
     Broker, Happening,
     browser::BrowserId,
     policy::Identity,
-    session::{End, Session, Standing, State, Subscription, Wakers},
+    session::{End, Owed, Session, Standing, State, Subscription, Wakers},
 };
 use crate::{
     bayeux::{ClientId, Seq},
@@ -34,6 +34,9 @@ pub struct Record {
     /// Who it belongs to.
     #[serde(default)]
     identity: Arc<Identity>,
+    /// Where the log holds what is addressed to it.
+    #[serde(default, skip_serializing_if = "Owed::is_nothing")]
+    owed: Owed,
 }
 
 impl Record {
@@ -44,6 +47,7 @@ impl Record {
             ack: state.acked().is_some(),
             form: state.form,
             identity: Arc::clone(&state.identity),
+            owed: state.owed(),
         }
     }
 }
@@ -96,7 +100,7 @@ impl Broker {
                 acked: record.ack.then_some(newest),
                 resumed: record.ack,
                 gap: None,
-                owed: None,
+                owed: record.owed,
                 interval: Duration::ZERO,
                 deadline,
                 restored: VecDeque::new(),

@@ -9,6 +9,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(super) use owed::Owed;
 pub(super) use state::Standing;
 pub use state::{Next, State};
 

@@ -35,7 +35,7 @@ pub struct State {
     sent: Seq,
     lag: Option<Lag>,
     /// Where the log holds what is addressed to it.
-    owed: Option<Owed>,
+    owed: Owed,
     /// Positions it will not get, until it was told.
     gap: Option<(Seq, Seq)>,
     /// Whether it goes on from a record: only the client knows what it received before.
@@ -85,7 +85,7 @@ pub(in crate::broker) struct Standing {
     /// Only its client knows what arrived: the first acknowledgement tells.
     pub resumed: bool,
     pub gap: Option<(Seq, Seq)>,
-    pub owed: Option<Owed>,
+    pub owed: Owed,
     pub interval: Duration,
     pub deadline: Instant,
     /// What came back from a failed write.
@@ -130,7 +130,7 @@ impl State {
             handed: now_at,
             sent: now_at,
             lag: None,
-            owed: None,
+            owed: Owed::default(),
             acked: None,
             attachments: [None, None],
             epoch: 0,
@@ -253,8 +253,7 @@ impl State {
             Some(due) => self.lazy_due = Some(self.lazy_due.map_or(due, |earlier| earlier.min(due))),
         }
         if publication.draft.to.is_some() {
-            let settled = self.acked.unwrap_or(self.handed);
-            self.owed = Some(Owed::and(self.owed, publication.seq, begins_at(publication), settled));
+            self.owed = self.owed.and(publication.seq, begins_at(publication), self.settled());
         }
         if let Some(lag) = &mut self.lag {
             lag.to = publication.seq;
@@ -272,12 +271,22 @@ impl State {
 
     /// What a reader who stands at `after` loses of what is addressed to it, with the log up to `lost`.
     pub(in crate::broker) fn owed_and_lost(&self, after: Seq, lost: Seq) -> Option<(Seq, Seq)> {
-        self.owed.and_then(|owed| owed.lost(after, lost))
+        self.owed.lost(after, lost)
+    }
+
+    /// What is addressed to it and may still have to be read from the log.
+    pub(in crate::broker) fn owed(&self) -> Owed {
+        self.owed.unsettled(self.settled())
+    }
+
+    /// Up to where it surely has everything.
+    fn settled(&self) -> Seq {
+        self.acked.unwrap_or(self.handed)
     }
 
     /// Nobody has looked at what lies up to `to` for it.
     pub(in crate::broker) fn owe_anything(&mut self, to: Seq) {
-        self.owed = Some(Owed::anything(self.owed, to));
+        self.owed = self.owed.unseen(to);
     }
 
     /// When the queue should be delivered although nothing in it is urgent.
