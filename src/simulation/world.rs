@@ -32,6 +32,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// How long a message of a lazy channel may wait.
+const LONGEST_LAZY: Duration = Duration::from_secs(2);
+
 /// Makes an engine for these channels: a new one, or after a crash one that goes on with what the old one kept. An engine
 /// on a disk drops the old one without flushing it and opens its folder again.
 pub type Opener = fn(&Channels, Option<Arc<dyn Engine>>) -> Arc<dyn Engine>;
@@ -74,7 +77,7 @@ impl Plan {
         let bounds = MemorySettings { max_messages: chance.pick(&[30, 100_000]), ..MemorySettings::default() }.bounds();
         let retain = Some(Retain { messages: Some(chance.of(1..20) as usize), ..Retain::default() });
         let few = ChannelSettings { retain, ..channel("/few/**") };
-        let lazy = ChannelSettings { lazy: Some(Duration::from_secs(2)), ..channel("/lazy/*") };
+        let lazy = ChannelSettings { lazy: Some(LONGEST_LAZY), ..channel("/lazy/*") };
         let state = ChannelSettings { retain_last: true, ..channel(STATE) };
         Self {
             trouble: chance.pick(&[3, 6, 20]),
@@ -136,6 +139,8 @@ pub struct World {
     quiet: AtomicBool,
     /// Publishers that may still publish.
     publishing: AtomicUsize,
+    /// When the last of them ended.
+    last_published: Mutex<Instant>,
     chance: Mutex<Chance>,
 }
 
@@ -194,6 +199,7 @@ impl World {
             views: Mutex::default(),
             quiet: AtomicBool::new(false),
             publishing: AtomicUsize::new(publishers),
+            last_published: Mutex::new(Instant::now()),
             chance: Mutex::new(chance),
         })
     }
@@ -208,14 +214,16 @@ impl World {
         self.quiet.load(Relaxed)
     }
 
-    /// Whether besides nothing more is published, and all lanes have read everything.
+    /// Whether besides nothing more is published, all lanes have read everything, and what may wait has waited.
     pub fn is_drained(&self) -> bool {
         let done = |server: Arc<Server>| server.broker.slowest_lane() >= self.newest();
-        self.is_quiet() && self.publishing.load(Relaxed) == 0 && self.server().is_some_and(done)
+        let waited = self.last_published.lock().elapsed() > LONGEST_LAZY;
+        self.is_quiet() && self.publishing.load(Relaxed) == 0 && waited && self.server().is_some_and(done)
     }
 
     /// A publisher publishes no more.
     pub fn published(&self) {
+        *self.last_published.lock() = Instant::now();
         self.publishing.fetch_sub(1, Relaxed);
     }
 
