@@ -123,7 +123,11 @@ impl Broker {
             let wakers = state.end(End::LaneLost)?;
             (wakers, Record::of(old, &state), state.standing(), state.changes)
         };
-        self.make(old.id, record, standing).lock().changes = changes;
+        let session = self.make(old.id, record, standing);
+        let mut state = session.lock();
+        state.changes = changes;
+        // The lane failed over something, and no other looks at what lies behind it.
+        state.owe_anything(self.engine().newest());
         Some(wakers)
     }
 
@@ -144,11 +148,7 @@ impl Broker {
         self.enter_browser(&session);
         // The lane delivers from its own position on; what lies between is read from the log.
         let live_from = self.lane(lane).subscribe(&session, &patterns, || self.engine().newest());
-        {
-            let mut state = session.lock();
-            state.owe_anything(live_from);
-            state.read_from_log(live_from);
-        }
+        session.lock().read_from_log(live_from);
         self.tell(&session, &Happening::Resumed(patterns));
         session
     }
