@@ -121,7 +121,8 @@ impl Canned {
         };
         let hello = |message: &Incoming| message.fields["channel"] == "/meta/handshake";
         if batch.len() > 1 && batch.iter().any(hello) && !self.has(Flaw::HandshakeBesideOthers) {
-            return refusal(400, "400:handshake:must stand alone");
+            let refused = json!({"successful": false, "error": "400:handshake:must stand alone"}).to_string();
+            return (400, Some(vec![refused; batch.len()]));
         }
         let alone = batch.len() == 1;
         let (mut events, mut replies) = (Vec::new(), Vec::new());
