@@ -20,8 +20,8 @@ step() {
   summary+=("$(printf '%-28s %-7s %4d s' "$name" "$outcome" $((SECONDS - started)))")
 }
 
-# step_twice NAME COMMAND…: for tests that drive browsers and other people's clients, with deadlines in seconds: on a busy
-# machine one may miss its deadline. A second run decides, and the summary says that there was one.
+# step_twice NAME COMMAND…: for tests that drive a broker, browsers and other people's clients from outside, with deadlines in
+# seconds: on a busy machine one may miss its deadline. A second run decides, and the summary says that there was one.
 step_twice() {
   local name=$1 started=$SECONDS outcome=ok
   shift
@@ -37,7 +37,7 @@ in_folder() { (cd "$1" && shift && "$@"); }
 
 step "set up" scripts/setup.sh
 step "unit and property tests" cargo test --workspace --quiet --no-fail-fast
-step "protocol tests" scripts/protocol-tests.sh
+step_twice "protocol tests" scripts/protocol-tests.sh
 step "API against its document" scripts/schemathesis.sh
 step "examples of publishing" python3 examples/publish/test.py
 step "examples of backends" python3 examples/backend/test.py
