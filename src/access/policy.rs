@@ -13,15 +13,12 @@ use super::{
 };
 use crate::{
     bayeux::{ChannelKind, channel},
-    broker::{Asking, Credentials, Denial, Explanation, Identity, Policy, Revocation},
+    broker::{Asking, Credentials, Denial, Explanation, Identity, Policy, Revocation, wall_clock_ms},
     engine::Answer,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 /// Where a session shows a new token for the same user.
 pub const REFRESH: &str = "/service/refresh";
@@ -68,7 +65,7 @@ impl Access {
                 None => refuse("the key is not known"),
             },
             (Shown::Token(_), None) => refuse("tokens are not accepted here"),
-            (Shown::Token(token), Some(tokens)) => match tokens.verify(&token, now_ms()) {
+            (Shown::Token(token), Some(tokens)) => match tokens.verify(&token, wall_clock_ms()) {
                 Answer::Now(outcome) => Answer::Now(unrevoked(&self.revoked, outcome)),
                 Answer::Later(work) => {
                     let revoked = Arc::clone(&self.revoked);
@@ -116,13 +113,11 @@ impl Access {
 
 fn unrevoked(revoked: &Revocations, who: Result<Arc<Identity>, Denial>) -> Result<Arc<Identity>, Denial> {
     match who {
-        Ok(who) if revoked.concern(&who, now_ms()) => Err(Denial::NotAuthenticated("the token was revoked".into())),
+        Ok(who) if revoked.concern(&who, wall_clock_ms()) => {
+            Err(Denial::NotAuthenticated("the token was revoked".into()))
+        }
         outcome => outcome,
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Policy for Access {

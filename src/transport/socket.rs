@@ -359,9 +359,9 @@ impl Socket {
     async fn send_together(&mut self, mut rest: Publications, replies: &[Reply]) -> Result<(), (Over, Publications)> {
         let (most, max) = (if self.bare { 1 } else { usize::MAX }, self.transport.settings().max_frame_bytes);
         while !rest.is_empty() {
-            let (count, bytes) = frames::next(&rest, most, max);
+            let count = frames::fitting(&rest, most, max);
             let goes_along = count == rest.len() && !replies.is_empty() && !self.bare;
-            let bytes = if goes_along { frames::together(&rest, replies) } else { bytes };
+            let bytes = frames::together(&rest[..count], if goes_along { replies } else { &[] });
             if let Err(over) = self.send(bytes).await {
                 return Err((over, rest));
             }
