@@ -5,7 +5,7 @@
 use super::{
     Broker, Happening,
     metrics::DropReason,
-    replay::{class_of_entries, is_entry},
+    replay::is_entry,
     session::{End, Next, Session},
     settings::OnGap,
 };
@@ -15,10 +15,8 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Publications read from the log at once for a reader that fell behind.
-const LOG_CHUNK: usize = 512;
 /// How long a reader waits before it asks an unavailable log again.
-const LOG_RETRY: Duration = Duration::from_millis(200);
+pub(super) const LOG_RETRY: Duration = Duration::from_millis(200);
 
 /// Messages on their way to one client.
 #[derive(Debug, Default)]
@@ -34,7 +32,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    fn new(publications: Vec<Arc<Publication>>, gap: Option<(Seq, Seq)>) -> Self {
+    pub(super) fn new(publications: Vec<Arc<Publication>>, gap: Option<(Seq, Seq)>) -> Self {
         let position = publications.last().map(|p| p.seq).or(gap.map(|(_, last)| last));
         Self { position, publications, gap, entry: None }
     }
@@ -118,42 +116,8 @@ impl Broker {
         delivery
     }
 
-    async fn take_from_log(&self, session: &Arc<Session>, epoch: u64, max_bytes: usize) -> Delivery {
-        let mut gap = None;
-        let mut reached = None;
-        loop {
-            let next = session.lock().next(epoch, max_bytes);
-            let publications = match next {
-                Next::Nothing => Vec::new(),
-                Next::Queued(publications) if publications.first().is_some_and(|p| is_entry(p)) => {
-                    return self.take_replay(session, publications).await;
-                }
-                Next::Queued(publications) => publications,
-                Next::FromLog { after, to } => {
-                    match self.read_for(session, epoch, (after, to), max_bytes, &mut gap).await {
-                        Some((publications, through)) => {
-                            reached = through.or(reached);
-                            if publications.is_empty() {
-                                continue;
-                            }
-                            publications
-                        }
-                        None => Vec::new(),
-                    }
-                }
-            };
-            if publications.first().is_some_and(|p| is_entry(p)) {
-                return self.take_replay(session, publications).await;
-            }
-            let delivery = Delivery::new(publications, gap);
-            // Also what was looked at and was not for this session: one who acknowledges only the last message would go
-            // back to it, and look again, for ever.
-            return Delivery { position: delivery.position.max(reached), ..delivery };
-        }
-    }
-
     /// Expands an entry of a replay, which goes alone; its position acknowledges all of it.
-    async fn take_replay(&self, session: &Arc<Session>, entry: Vec<Arc<Publication>>) -> Delivery {
+    pub(super) async fn take_replay(&self, session: &Arc<Session>, entry: Vec<Arc<Publication>>) -> Delivery {
         // Whoever waits for this may leave before it is there.
         let mut back = PutBack { broker: self, session, entry };
         let Some(publication) = back.entry.first().map(Arc::clone) else { return Delivery::default() };
@@ -175,7 +139,7 @@ impl Broker {
     }
 
     /// A session will not get these positions: counts it, tells whoever listens, and the client with its next connect.
-    fn note_gap(&self, session: &Session, first: Seq, last: Seq) {
+    pub(super) fn note_gap(&self, session: &Session, first: Seq, last: Seq) {
         self.metrics().drop_messages(DropReason::NotRetained, last + 1 - first);
         self.tell(session, &Happening::Gap(first, last));
         tracing::warn!(session = ?session.id, first, last, "a reader fell behind what the log keeps");
@@ -202,72 +166,5 @@ impl Broker {
             }
             session.restore(delivery.entry.map_or(delivery.publications, |entry| vec![entry]));
         }
-    }
-
-    /// Reads a chunk of the log for a session that fell behind: what it wants of it, and how far it stands then, if that
-    /// counts. `None` when the log is unavailable.
-    async fn read_for(
-        &self,
-        session: &Arc<Session>,
-        epoch: u64,
-        (after, to): (Seq, Seq),
-        max_bytes: usize,
-        gap: &mut Option<(Seq, Seq)>,
-    ) -> Option<(Vec<Arc<Publication>>, Option<Seq>)> {
-        let batch = match self.engine().read(after, LOG_CHUNK).await {
-            Ok(batch) => batch,
-            Err(error) => {
-                tracing::warn!(%error, session = ?session.id, "cannot read the log for a reader that fell behind");
-                tokio::time::sleep(LOG_RETRY).await;
-                return None;
-            }
-        };
-        // What came meanwhile is looked at next time.
-        let mut through = batch.through.min(to);
-        let mut bytes = 0;
-        let mut state = session.lock();
-        let mut wanted = Vec::new();
-        for publication in batch.publications {
-            if publication.seq > to {
-                break;
-            }
-            // An entry to be expanded goes alone.
-            if is_entry(&publication) && publication.draft.to == Some(session.id) {
-                through = publication.seq - 1;
-                if wanted.is_empty() {
-                    through = publication.seq;
-                    wanted.push(publication);
-                }
-                break;
-            }
-            if !state.wants(session.id, &publication, self.settings().broadcast_to_publisher) {
-                continue;
-            }
-            bytes += publication.weight();
-            if bytes > max_bytes && !wanted.is_empty() {
-                through = publication.seq - 1;
-                break;
-            }
-            wanted.push(publication);
-        }
-        if !state.caught_up(epoch, after, through) {
-            return Some((Vec::new(), None));
-        }
-        // Nobody was promised what was lost before they subscribed.
-        let newest = batch.lost.iter().map(|lost| lost.last).max().unwrap_or_default();
-        let held = state.subscriptions.iter().filter(|s| s.since < newest);
-        let patterns: Vec<_> = held.map(|s| Arc::clone(&s.pattern)).collect();
-        // What was addressed to it was promised, too, and no subscription tells of it.
-        let entries = class_of_entries(self.channel_table());
-        let lost = batch.lost.iter().find(|lost| lost.class == entries);
-        let owed = lost.and_then(|lost| state.owed_and_lost(after, lost.last.min(through)));
-        drop(state);
-        let concerns = self.channel_table().concerns(&batch.lost, &patterns).filter(|(first, _)| *first <= to);
-        for (first, last) in concerns.into_iter().chain(owed) {
-            let last = last.min(to);
-            self.note_gap(session, first, last);
-            *gap = Some(gap.map_or((first, last), |(a, b)| (a.min(first), b.max(last))));
-        }
-        Some((wanted, Some(through)))
     }
 }

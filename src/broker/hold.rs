@@ -55,7 +55,10 @@ impl Broker {
                     }
                     None => {
                         // Told with the reply; if that is not written, it must be told again.
-                        delivery.gap = session.lock().gap();
+                        let mut state = session.lock();
+                        delivery.gap = state.gap();
+                        state.poll_answered(Instant::now());
+                        drop(state);
                         plan.answer(self, delivery.position)
                     }
                 }

@@ -3,6 +3,7 @@
 //! Called by transports and the API; appends to and reads from the engine. Knows no HTTP, no socket, no concrete engine.
 //! The ten steps of a message run through here as 4 handle, 5 append, 6 fan out, 7 queue and 8 drain.
 
+mod backlog;
 pub mod browser;
 pub mod caller;
 pub mod channels;

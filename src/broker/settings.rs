@@ -21,6 +21,10 @@ pub struct BrokerSettings {
     /// How long after `interval` a session may stay silent before it expires.
     #[serde(with = "crate::units::duration")]
     pub max_interval: Duration,
+    /// How long a disconnect waits for the same client's next poll when that may be under way: coming later, it would meet
+    /// an unknown session, and some clients then report that they could not disconnect. 0 does not wait.
+    #[serde(with = "crate::units::duration")]
+    pub disconnect_grace: Duration,
     /// How often expired sessions are looked for.
     #[serde(with = "crate::units::duration")]
     pub sweep_period: Duration,
@@ -69,6 +73,7 @@ impl Default for BrokerSettings {
             timeout: Duration::from_secs(30),
             interval: Duration::ZERO,
             max_interval: Duration::from_secs(60),
+            disconnect_grace: Duration::from_millis(50),
             sweep_period: Duration::from_secs(1),
             max_queue: 1000,
             max_queue_bytes: 1 << 20,

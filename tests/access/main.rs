@@ -19,6 +19,7 @@ use bayeuxd::{
 use serde_json::{Map, Value};
 use std::{
     path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use support::Server;
@@ -66,9 +67,12 @@ channel = "/orders/*"
     )
 }
 
-/// A file of this name that ends with the target folder.
+/// A file whose name ends so, in the target folder. Each call makes one of its own: tests run side by side, and who rewrites
+/// a file shows others an empty one.
 pub(crate) fn file(name: &str, text: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("access-{number}-{name}"));
     std::fs::write(&path, text).unwrap();
     path
 }

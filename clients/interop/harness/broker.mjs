@@ -2,7 +2,6 @@
  * The server under test as a child process: bayeuxd, or with BAYEUX_SERVER=faye the stand-in of faye-broker.mjs.
  * Started by suite.mjs, restarted by scenarios. It is only ever ended through its own child handle, and always reaped.
  */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -10,6 +9,7 @@ import { tmpdir } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
+import { spawnChild } from "./children.mjs";
 import { within } from "./deadline.mjs";
 
 const HOST = "127.0.0.1";
@@ -48,7 +48,7 @@ export class Broker {
 
   async start() {
     const [program, ...first] = command();
-    const child = spawn(program, [...first, "serve", "--listen", `${HOST}:${this.port}`, ...this.#settings], {
+    const child = spawnChild(program, [...first, "serve", "--listen", `${HOST}:${this.port}`, ...this.#settings], {
       cwd: tmpdir(),
       stdio: ["ignore", "ignore", "pipe"],
     });

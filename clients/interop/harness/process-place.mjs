@@ -2,11 +2,11 @@
  * A place for clients that run in a process of their own and speak JSON lines: node-host.js, the Python and the Java driver.
  * Used by the test files. One process serves all clients of a file, as one application would.
  */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
+import { spawnChild } from "./children.mjs";
 import { Client } from "./client.mjs";
 import { within } from "./deadline.mjs";
 
@@ -54,7 +54,7 @@ export class ProcessPlace {
 
   #spawn() {
     const [program, ...args] = this.#command;
-    const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+    const child = spawnChild(program, args, { stdio: ["pipe", "pipe", "inherit"] });
     child.on("error", (error) => this.#fail(error));
     child.on("exit", (code, signal) => this.#fail(new Error(`the clients' process ended (${code ?? signal})`)));
     createInterface({ input: child.stdout, crlfDelay: Infinity }).on("line", (line) => this.#receive(JSON.parse(line)));

@@ -7,9 +7,12 @@ import { readdir } from "node:fs/promises";
 import { after, describe, test } from "node:test";
 
 import { Broker, serverName } from "./broker.mjs";
+import { within } from "./deadline.mjs";
 import { knownDifference } from "./known-differences.mjs";
 
 const SCENARIO_MS = 60_000;
+/* What a client, a place or a broker may take to go. */
+const CLOSE_MS = 20_000;
 
 const [everyClient, extensions] = await Promise.all(["../scenarios/", "../extensions/"].map(stories));
 
@@ -33,7 +36,7 @@ export function extensionSuite({ in: kind, ...options }) {
 
 function run({ client, place, profiles, scenarios, skip = false }) {
   describe(`${client} with ${serverName}`, { skip }, () => {
-    after(() => place.close());
+    after(() => place.close(), { timeout: CLOSE_MS });
     for (const profile of profiles) {
       const told = scenarios.filter(({ transports }) => transports?.includes(profile.transport) ?? true);
       describe(profile.name, () => runProfile({ client, place, profile, scenarios: told }));
@@ -44,7 +47,7 @@ function run({ client, place, profiles, scenarios, skip = false }) {
 function runProfile({ client, place, profile, scenarios }) {
   let shared = null;
   const sharedBroker = async () => (shared ??= await Broker.start());
-  after(() => shared?.stop());
+  after(() => shared?.stop(), { timeout: CLOSE_MS });
 
   for (const scenario of scenarios) {
     const options = {
@@ -59,17 +62,19 @@ function runProfile({ client, place, profile, scenarios }) {
 async function runScenario(t, { scenario, place, profile, sharedBroker }) {
   const own = scenario.ownBroker ? await Broker.start(scenario.settings) : null;
   const world = new World(place, profile, scenario.name, own ?? (await sharedBroker()));
+  let problem = null;
   try {
     assert.ok(!world.broker.ended, "the broker ended since the scenario before");
     await scenario.run(world);
     assert.ok(!world.broker.ended, "the broker is still running");
   } catch (error) {
     t.diagnostic(`broker's stderr:\n${world.broker.stderr || "(empty)"}`);
-    throw error;
-  } finally {
-    await world.close();
-    await own?.stop();
+    problem = error;
   }
+  /* Whatever one of them has to say, the other goes too. */
+  const ends = await Promise.allSettled([within(CLOSE_MS, "the clients are closed", world.close()), own?.stop()]);
+  problem ??= ends.find(({ status }) => status === "rejected")?.reason;
+  if (problem) throw problem;
 }
 
 /* What a scenario has to work with. */

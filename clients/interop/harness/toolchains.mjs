@@ -13,7 +13,7 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
-const BUILD_MS = 600_000;
+const BUILD_MS = 300_000;
 const ASK_AGAIN_MS = 200;
 
 const PYTHON = folder("../python/");

@@ -1,11 +1,11 @@
 /* The Python client of Salesforce's streaming API, aiosfstream-ng, against a broker with the profile of that API. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 
 import { serverName } from "../harness/broker.mjs";
+import { spawnChild } from "../harness/children.mjs";
 import { EventLog, within } from "../harness/deadline.mjs";
 import { publish, startInstance } from "../harness/salesforce.mjs";
 import { salesforceDriver } from "../harness/toolchains.mjs";
@@ -22,7 +22,7 @@ describe("aiosfstream-ng in Python", { skip: otherServer || skip }, () => {
   /* Runs the client until `count` events came, with `meanwhile` once it has subscribed. */
   async function receive(channel, replay, count, meanwhile) {
     const [program, ...first] = command;
-    const child = spawn(program, [...first, broker.origin, channel, String(replay)], { stdio: ["pipe", "pipe", "inherit"] });
+    const child = spawnChild(program, [...first, broker.origin, channel, String(replay)], { stdio: ["pipe", "pipe", "inherit"] });
     const log = new EventLog();
     createInterface({ input: child.stdout }).on("line", (line) => log.add(JSON.parse(line)));
     const exit = once(child, "exit");

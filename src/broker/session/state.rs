@@ -5,6 +5,10 @@
 //! Invariants: a publication is queued at most once (`seen` only grows). While `lag` is set the queue holds only what
 //! lies before it, so order survives. What was not acknowledged is never forgotten, only read again.
 
+mod standing;
+
+pub(in crate::broker) use standing::Standing;
+
 use super::{
     super::{
         policy::Identity,
@@ -18,7 +22,13 @@ use crate::{
     engine::{Publication, publication::Form},
 };
 use std::{collections::VecDeque, sync::Arc, task::Waker, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+/// How long after an answer, and the pause advised with it, a client's next poll may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 /// What the lock protects.
 #[derive(Debug)]
@@ -45,6 +55,10 @@ pub struct State {
     pub(super) attachments: [Option<Attachment>; 2],
     epoch: u64,
     pub(super) timer: Option<Timer>,
+    /// When its last poll was answered, until the next one comes.
+    polled: Option<Instant>,
+    /// A goodbye that waits for the poll under way.
+    goodbye: Option<Arc<Notify>>,
     /// Who it belongs to.
     pub identity: Arc<Identity>,
     /// How its messages are written.
@@ -74,22 +88,6 @@ struct Lag {
     after: Seq,
     /// The newest position that concerns this session.
     to: Seq,
-}
-
-/// Where a session stands in the log and in its life, for one that goes on in its place.
-#[derive(Debug)]
-pub(in crate::broker) struct Standing {
-    pub handed: Seq,
-    pub sent: Seq,
-    pub acked: Option<Seq>,
-    /// Only its client knows what arrived: the first acknowledgement tells.
-    pub resumed: bool,
-    pub gap: Option<(Seq, Seq)>,
-    pub owed: Owed,
-    pub interval: Duration,
-    pub deadline: Instant,
-    /// What came back from a failed write.
-    pub restored: VecDeque<Arc<Publication>>,
 }
 
 #[derive(Debug)]
@@ -135,6 +133,8 @@ impl State {
             attachments: [None, None],
             epoch: 0,
             timer: None,
+            polled: None,
+            goodbye: None,
             identity: Arc::default(),
             subscriptions: Vec::new(),
             changes: (0, 0),
@@ -151,8 +151,23 @@ impl State {
     /// browser opens to one host. Returns the epoch that names it, and the older one to wake.
     pub fn attach(&mut self, place: Place, occupies: bool) -> (u64, Option<Waker>) {
         self.epoch += 1;
+        self.polled = None;
+        if let Some(goodbye) = self.goodbye.take() {
+            goodbye.notify_one();
+        }
         let older = self.attachments[place as usize].replace(Attachment { epoch: self.epoch, waker: None, occupies });
         (self.epoch, older.and_then(|a| a.waker))
+    }
+
+    /// Its poll was answered: the next one is to be expected.
+    pub fn poll_answered(&mut self, now: Instant) {
+        self.polled = Some(now);
+    }
+
+    /// Who says goodbye between two polls may have sent the next one already. Gives what tells of its arrival.
+    pub fn poll_under_way(&mut self, now: Instant) -> Option<Arc<Notify>> {
+        let since = self.polled.filter(|_| self.attachments.iter().all(Option::is_none))?;
+        (now < since + self.interval + ON_ITS_WAY).then(|| Arc::clone(self.goodbye.get_or_insert_default()))
     }
 
     /// The timer for a hold, to be given back when it ends.
@@ -360,23 +375,6 @@ impl State {
             lag.after = lag.after.max(acked);
         }
         self.lag = self.lag.filter(|lag| lag.after < lag.to);
-    }
-
-    /// Where it stands, for the session that goes on in its place.
-    pub(in crate::broker) fn standing(&self) -> Standing {
-        let Self { handed, sent, acked, resumed, gap, owed, interval, deadline, .. } = *self;
-        let restored = self.queue.iter().take_while(|p| p.seq <= handed).cloned().collect();
-        Standing { handed, sent, acked, resumed, gap, owed, interval, deadline, restored }
-    }
-
-    /// Goes on where another stood: what follows is read from the log.
-    pub(in crate::broker) fn stand_at(&mut self, standing: Standing) {
-        let Standing { handed, sent, acked, resumed, gap, owed, interval, deadline, restored } = standing;
-        self.queue_bytes = restored.iter().map(|p| p.weight()).sum();
-        self.queue = restored;
-        (self.handed, self.sent, self.acked, self.resumed) = (handed, sent, acked, resumed);
-        (self.gap, self.owed, self.interval, self.deadline) = (gap, owed, interval, deadline);
-        self.lag = Some(Lag { after: handed, to: handed });
     }
 
     /// Goes back to a position the client names: everything after it is handed out again, from the log.

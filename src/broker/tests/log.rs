@@ -304,3 +304,25 @@ async fn a_publish_with_a_key_takes_one_place_however_often_it_is_sent() {
     publish(&broker, "/a", 2..3).await;
     assert_eq!(collect(&broker, &session, 2).await, ["1", "2"]);
 }
+
+/// Most of what is published may be for others; what a reader has to get again still comes together.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_comes_together_however_much_was_published_between() {
+    let broker = broker(|_| {});
+    let session = handshake(&broker).await;
+    subscribe(&broker, &session, "/a").await;
+    poll(&broker, session.id, "").await;
+    let before = session.lock().handed();
+    for n in 0..2000 {
+        broker.publish_data(if n % 1000 == 0 { "/a" } else { "/b" }, &n.to_string()).await.unwrap();
+    }
+    broker.publish_data("/a", "\"last\"").await.unwrap();
+    let newest = broker.engine().newest();
+    broker.lane(session.lane).caught_up(newest).await;
+    for _ in 0..2 {
+        session.lock().rewind(before);
+        let answered = poll(&broker, session.id, "").await;
+        assert_eq!(data(&answered), ["0", "1000", "\"last\""]);
+        assert_eq!(answered.delivery.position, Some(newest));
+    }
+}

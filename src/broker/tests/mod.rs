@@ -1,6 +1,7 @@
 //! The broker as a whole, with paused time and without any transport: what the verbs promise together.
 
 mod faults;
+mod goodbye;
 mod log;
 
 use super::*;

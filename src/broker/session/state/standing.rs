@@ -1,0 +1,44 @@
+//! Where a session stands, taken out of one state and put into another: when its lane failed, and when it goes on from its
+//! record.
+//!
+//! Called where sessions are replaced and resumed. What lies behind the place is read from the log by the new one.
+
+use super::{super::owed::Owed, Lag, State};
+use crate::{bayeux::Seq, engine::Publication};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Where a session stands in the log and in its life, for one that goes on in its place.
+#[derive(Debug)]
+pub(in crate::broker) struct Standing {
+    pub handed: Seq,
+    pub sent: Seq,
+    pub acked: Option<Seq>,
+    /// Only its client knows what arrived: the first acknowledgement tells.
+    pub resumed: bool,
+    pub gap: Option<(Seq, Seq)>,
+    pub owed: Owed,
+    pub interval: Duration,
+    pub deadline: Instant,
+    /// What came back from a failed write.
+    pub restored: VecDeque<Arc<Publication>>,
+}
+
+impl State {
+    /// Where it stands, for the session that goes on in its place.
+    pub(in crate::broker) fn standing(&self) -> Standing {
+        let Self { handed, sent, acked, resumed, gap, owed, interval, deadline, .. } = *self;
+        let restored = self.queue.iter().take_while(|p| p.seq <= handed).cloned().collect();
+        Standing { handed, sent, acked, resumed, gap, owed, interval, deadline, restored }
+    }
+
+    /// Goes on where another stood: what follows is read from the log.
+    pub(in crate::broker) fn stand_at(&mut self, standing: Standing) {
+        let Standing { handed, sent, acked, resumed, gap, owed, interval, deadline, restored } = standing;
+        self.queue_bytes = restored.iter().map(|p| p.weight()).sum();
+        self.queue = restored;
+        (self.handed, self.sent, self.acked, self.resumed) = (handed, sent, acked, resumed);
+        (self.gap, self.owed, self.interval, self.deadline) = (gap, owed, interval, deadline);
+        self.lag = Some(Lag { after: handed, to: handed });
+    }
+}
