@@ -307,3 +307,21 @@ async fn a_peer_that_never_shakes_hands_is_let_go() {
     };
     assert!(timeout(DEADLINE, closed).await.expect("it is closed in time"));
 }
+
+#[tokio::test]
+async fn the_command_line_speaks_tls_to_whom_it_trusts() {
+    let (certificate, foreign) = (Certificate::new("cli"), Certificate::new("cli-foreign"));
+    let server = server(&certificate).await;
+    let url = format!("https://localhost:{}/bayeux", server.address.port());
+    let publish = async |trusted: String| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bayeuxd"));
+        command.args(["publish", "--url", &url, "/a", "1"]).env("SSL_CERT_FILE", trusted).kill_on_drop(true);
+        timeout(DEADLINE, command.output()).await.expect("it ends in time").unwrap()
+    };
+    let done = publish(certificate.file("cert.pem")).await;
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let refused = publish(foreign.file("cert.pem")).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("certificate"), "the reason is named");
+    server.stop().await;
+}

@@ -13,6 +13,7 @@ mod publish;
 mod serve;
 mod settings;
 mod subscribe;
+mod target;
 mod token;
 
 use clap::{Parser, Subcommand};
@@ -21,9 +22,6 @@ use std::{
     io::{self, Write},
     process::ExitCode,
 };
-
-/// Where `publish` and `subscribe` look for a broker when not told.
-const DEFAULT_URL: &str = "http://127.0.0.1:8080/bayeux";
 
 /// bayeuxd, a Bayeux message broker: backends POST JSON, browsers subscribe.
 #[derive(Debug, Parser)]

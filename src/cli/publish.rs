@@ -1,6 +1,9 @@
 //! `bayeuxd publish CHANNEL JSON|-`: one message, without a session. The JSON goes out byte for byte.
 
-use super::{DEFAULT_URL, Failure, small_runtime};
+use super::{
+    Failure, small_runtime,
+    target::{Target, unusable},
+};
 use crate::client::{Publication, Publisher};
 use serde_json::value::RawValue;
 use std::io::Read;
@@ -8,9 +11,8 @@ use std::io::Read;
 /// Publish one message
 #[derive(Debug, clap::Args)]
 pub(super) struct Publish {
-    /// The Bayeux URL of the broker
-    #[arg(long, default_value = DEFAULT_URL)]
-    url: String,
+    #[command(flatten)]
+    target: Target,
     /// The channel, like /demo/hello
     channel: String,
     /// The message as JSON; `-` reads it from standard input
@@ -22,7 +24,7 @@ impl Publish {
     pub(super) fn run(self) -> Result<(), Failure> {
         let text = if self.data == "-" { read_input()? } else { self.data };
         let publication = Publication { channel: self.channel, data: json(&text)? };
-        let mut publisher = Publisher::new(&self.url).map_err(|error| Failure::Usage(error.to_string()))?;
+        let mut publisher = Publisher::new(&self.target.url, self.target.token()).map_err(|error| unusable(&error))?;
         let published = small_runtime()?.block_on(publisher.publish(&publication));
         published.map_err(|error| Failure::Failed(error.to_string()))
     }

@@ -1,7 +1,10 @@
 //! `bayeuxd subscribe PATTERN...`: one JSON line a message on standard output, notices on standard error, until it is
 //! interrupted or nobody reads. Never reorders and never holds a line back.
 
-use super::{DEFAULT_URL, Failure, notice, small_runtime};
+use super::{
+    Failure, notice, small_runtime,
+    target::{Target, unusable},
+};
 use crate::client::{Event, Message, Subscriber};
 use std::io::{self, Write};
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,9 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Print the messages of channels as they come, one JSON object a line
 #[derive(Debug, clap::Args)]
 pub(super) struct Subscribe {
-    /// The Bayeux URL of the broker
-    #[arg(long, default_value = DEFAULT_URL)]
-    url: String,
+    #[command(flatten)]
+    target: Target,
     /// Channels, like /demo/hello, or patterns, like /demo/** or /demo/*
     #[arg(required = true, value_name = "PATTERN")]
     patterns: Vec<String>,
@@ -19,7 +21,8 @@ pub(super) struct Subscribe {
 
 impl Subscribe {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let subscriber = Subscriber::new(&self.url, self.patterns).map_err(|e| Failure::Usage(e.to_string()))?;
+        let subscriber = Subscriber::new(&self.target.url, self.target.token(), self.patterns);
+        let subscriber = subscriber.map_err(|error| unusable(&error))?;
         small_runtime()?.block_on(follow(subscriber))
     }
 }

@@ -1,15 +1,24 @@
 //! One URL and the connection pool to it: bytes out, decoded messages back. Used by `publish`, `subscriber` and `health`.
-//! Never retries and never looks into a reply but to name an error.
+//! Never retries, follows no redirect, and never looks into a reply but to name an error.
 
 use super::{
     Error,
+    connector::connector,
     wire::{self, Incoming},
 };
-use reqwest::{
-    Client, Response, Url,
-    header::{CONTENT_TYPE, COOKIE, SET_COOKIE},
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri,
+    header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE},
 };
-use std::{collections::BTreeMap, error::Error as _, time::Duration};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use std::{collections::BTreeMap, error::Error as StdError, future::Future, time::Duration};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,34 +27,48 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    url: Url,
-    http: Client,
+    url: Uri,
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    authorization: Option<HeaderValue>,
     /// What the server set, by name: some servers, and some balancers before them, tie a session to it.
     cookies: BTreeMap<String, String>,
 }
 
 impl Endpoint {
-    pub(super) fn new(url: &str) -> Result<Self, Error> {
-        let url = Url::parse(url).map_err(|error| Error::Url(format!("{url}: {error}")))?;
-        if url.scheme() != "http" {
-            return Err(Error::Url(format!("{url}: only http:// is spoken here; put TLS in front of it")));
+    /// `token` is a token or an API key that goes along with every request.
+    pub(super) fn new(url: &str, token: Option<&str>) -> Result<Self, Error> {
+        let uri: Uri = url.parse().map_err(|error| Error::Url(format!("{url}: {error}")))?;
+        if uri.host().is_none() || !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(Error::Url(format!("{url}: must begin with http:// or https://")));
         }
-        let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
-        let http = http.map_err(|error| Error::Url(in_full(&error)))?;
-        Ok(Self { url, http, cookies: BTreeMap::new() })
+        let authorization = token.map(|token| {
+            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|_| Error::Token("it cannot stand in a header".into()))?;
+            value.set_sensitive(true);
+            Ok(value)
+        });
+        let connector = connector(CONNECT_TIMEOUT, uri.scheme_str() == Some("https"));
+        let connector = connector.map_err(|why| Error::Url(format!("{url}: {why}")))?;
+        let http = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        Ok(Self { url: uri, http, authorization: authorization.transpose()?, cookies: BTreeMap::new() })
     }
 
     /// Sends one body and reads what comes back, all within `patience`.
     pub(super) async fn exchange(&mut self, body: String, patience: Duration) -> Result<Vec<Incoming>, Error> {
-        let mut request = self.http.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body);
-        if !self.cookies.is_empty() {
-            let pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            request = request.header(COOKIE, pairs.join("; "));
+        let mut request = self.request(Method::POST, body.into())?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if let Some(cookies) = HeaderValue::try_from(pairs.join("; ")).ok().filter(|_| !pairs.is_empty()) {
+            request.headers_mut().insert(COOKIE, cookies);
         }
-        let response = request.timeout(patience).send().await.map_err(|error| Error::Unreachable(in_full(&error)))?;
-        self.keep_cookies(&response);
-        let status = response.status();
-        let body = read(response).await?;
+        let http = self.http.clone();
+        let exchange = async {
+            let response = http.request(request).await.map_err(|error| unreachable(&error))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            Ok((status, headers, read(response.into_body()).await?))
+        };
+        let (status, headers, body) = within(patience, exchange).await?;
+        self.keep_cookies(&headers);
         if status.is_success() {
             return wire::decode(&body);
         }
@@ -58,38 +81,45 @@ impl Endpoint {
 
     /// Asks with a GET, and reads nothing but the status.
     pub(super) async fn status(&self, patience: Duration) -> Result<u16, Error> {
-        let response = self.http.get(self.url.clone()).timeout(patience).send().await;
-        response.map(|response| response.status().as_u16()).map_err(|error| Error::Unreachable(in_full(&error)))
+        let request = self.request(Method::GET, Bytes::new())?;
+        let ask = async { self.http.request(request).await.map_err(|error| unreachable(&error)) };
+        within(patience, ask).await.map(|response| response.status().as_u16())
     }
 
-    fn keep_cookies(&mut self, response: &Response) {
-        let set = response.headers().get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
+    fn request(&self, method: Method, body: Bytes) -> Result<Request<Full<Bytes>>, Error> {
+        let request = Request::builder().method(method).uri(self.url.clone()).body(Full::new(body));
+        let mut request = request.map_err(|error| Error::Url(error.to_string()))?;
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        }
+        Ok(request)
+    }
+
+    fn keep_cookies(&mut self, headers: &HeaderMap) {
+        let set = headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs = set.filter_map(|cookie| cookie.split(';').next()?.split_once('='));
         self.cookies.extend(pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())));
     }
 }
 
-async fn read(mut response: Response) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Error::Unreachable(in_full(&error)))? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(Error::NotBayeux(format!("more than {MAX_ANSWER_BYTES} bytes in one answer")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+async fn within<T>(patience: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| Error::Unreachable("no answer in time".into());
+    tokio::time::timeout(patience, work).await.map_err(late)?
 }
 
-/// The innermost cause says most, and reqwest's own sentence repeats the URL.
-fn in_full(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".into();
+async fn read(body: impl Body<Data = Bytes, Error: Into<Box<dyn StdError + Send + Sync>>>) -> Result<Bytes, Error> {
+    let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+    body.map(|body| body.to_bytes()).map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => Error::NotBayeux(format!("more than {MAX_ANSWER_BYTES} bytes in one answer")),
+        None => unreachable(&*error),
+    })
+}
+
+/// The innermost cause says most.
+fn unreachable(error: &(dyn StdError + 'static)) -> Error {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
     }
-    let mut cause: &dyn std::error::Error = error;
-    let mut next = error.source();
-    while let Some(inner) = next {
-        cause = inner;
-        next = inner.source();
-    }
-    cause.to_string()
+    Error::Unreachable(innermost.to_string())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// # Errors
 /// When the URL cannot be used, nobody answers in time, or the answer is not one of success.
 pub async fn health(url: &str, patience: Duration) -> Result<(), Error> {
-    match Endpoint::new(url)?.status(patience).await? {
+    match Endpoint::new(url, None)?.status(patience).await? {
         200..=299 => Ok(()),
         status => Err(Error::Status(status)),
     }

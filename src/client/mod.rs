@@ -4,6 +4,7 @@
 //! another room is ever used here.
 
 mod backoff;
+mod connector;
 mod endpoint;
 mod health;
 mod publish;
@@ -13,6 +14,7 @@ mod tests;
 mod wire;
 
 pub(crate) use backoff::Backoff;
+pub(crate) use connector::connector;
 pub use health::health;
 pub use publish::{Publication, Publisher};
 pub use subscriber::{Event, Subscriber};
@@ -25,6 +27,8 @@ use std::fmt;
 pub enum Error {
     /// The URL cannot be used.
     Url(String),
+    /// The token cannot be sent.
+    Token(String),
     /// No connection, or it broke, or no answer in time.
     Unreachable(String),
     /// An HTTP status other than success, without a Bayeux error in its body.
@@ -43,7 +47,7 @@ impl Error {
         match self {
             Self::Unreachable(_) => true,
             Self::Status(status) => *status >= 500 || matches!(status, 408 | 429),
-            Self::Url(_) | Self::NotBayeux(_) | Self::Refused(_) | Self::Ended => false,
+            Self::Url(_) | Self::Token(_) | Self::NotBayeux(_) | Self::Refused(_) | Self::Ended => false,
         }
     }
 }
@@ -52,6 +56,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(why) => write!(f, "the URL cannot be used: {why}"),
+            Self::Token(why) => write!(f, "the token cannot be used: {why}"),
             Self::Unreachable(why) => write!(f, "the server cannot be reached: {why}"),
             Self::Status(status) => write!(f, "the server answered with HTTP status {status}"),
             Self::NotBayeux(why) => write!(f, "the answer is not Bayeux: {why}"),

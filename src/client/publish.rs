@@ -33,12 +33,13 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher to the Bayeux endpoint at `url`; connects with the first publish.
+    /// A publisher to the Bayeux endpoint at `url`, with a token or an API key if one is needed; connects with the first
+    /// publish.
     ///
     /// # Errors
-    /// When the URL cannot be used.
-    pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self { endpoint: Endpoint::new(url)? })
+    /// When the URL or the token cannot be used.
+    pub fn new(url: &str, token: Option<&str>) -> Result<Self, Error> {
+        Ok(Self { endpoint: Endpoint::new(url, token)? })
     }
 
     /// Publishes one message and waits until the server has accepted it.

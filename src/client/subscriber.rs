@@ -66,13 +66,14 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// A subscriber to `patterns` at the Bayeux endpoint `url`; connects with the first [`Subscriber::next`].
+    /// A subscriber to `patterns` at the Bayeux endpoint `url`, with a token or an API key if one is needed; connects with
+    /// the first [`Subscriber::next`].
     ///
     /// # Errors
-    /// When the URL cannot be used.
-    pub fn new(url: &str, patterns: Vec<String>) -> Result<Self, Error> {
+    /// When the URL or the token cannot be used.
+    pub fn new(url: &str, token: Option<&str>, patterns: Vec<String>) -> Result<Self, Error> {
         Ok(Self {
-            endpoint: Endpoint::new(url)?,
+            endpoint: Endpoint::new(url, token)?,
             patterns,
             stage: Stage::Handshake,
             advice: Advice::default(),

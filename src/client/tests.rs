@@ -124,7 +124,7 @@ fn unsuccessful(meta: &str, error: &str, advice: Value) -> Answer {
 }
 
 fn subscriber(url: &str) -> Subscriber {
-    let mut subscriber = Subscriber::new(url, vec!["/a".into()]).unwrap();
+    let mut subscriber = Subscriber::new(url, None, vec!["/a".into()]).unwrap();
     subscriber.backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(4));
     subscriber
 }
@@ -150,7 +150,11 @@ async fn a_publish_is_one_message_with_its_data_untouched() {
     let reply = json!([{ "channel": "/a", "successful": true }]);
     let (url, mut told) = scripted(vec![Answer::Replies(reply)]).await;
     let data = text("{ \"n\": 12345678901234567890, \"f\": 1.10, \"n\": 2 }");
-    Publisher::new(&url).unwrap().publish(&Publication { channel: "/a".into(), data: data.clone() }).await.unwrap();
+    Publisher::new(&url, None)
+        .unwrap()
+        .publish(&Publication { channel: "/a".into(), data: data.clone() })
+        .await
+        .unwrap();
     let request = told.recv().await.unwrap();
     assert!(request.body.contains(data.get()), "{}", request.body);
     assert_eq!(request.messages[0]["channel"], "/a");
@@ -165,7 +169,7 @@ async fn each_publish_of_several_has_its_own_outcome() {
     ]);
     let (url, _told) = scripted(vec![Answer::Http(200, Box::leak(replies.to_string().into_boxed_str()), "")]).await;
     let publications = ["/a", "/b"].map(|channel| Publication { channel: channel.into(), data: text("1") });
-    let outcomes = Publisher::new(&url).unwrap().publish_all(&publications).await.unwrap();
+    let outcomes = Publisher::new(&url, None).unwrap().publish_all(&publications).await.unwrap();
     assert_eq!(outcomes, [Ok(()), Err("405::channel_invalid".into())]);
 }
 
@@ -180,10 +184,10 @@ async fn a_refused_publish_says_why_whether_by_reply_or_by_status() {
     ];
     for (answer, expected) in cases {
         let (url, _told) = scripted(vec![answer]).await;
-        assert_eq!(Publisher::new(&url).unwrap().publish(&publication).await.unwrap_err(), expected);
+        assert_eq!(Publisher::new(&url, None).unwrap().publish(&publication).await.unwrap_err(), expected);
     }
     let (url, _told) = scripted(vec![Answer::Http(200, "<html>", "")]).await;
-    let error = Publisher::new(&url).unwrap().publish(&publication).await.unwrap_err();
+    let error = Publisher::new(&url, None).unwrap().publish(&publication).await.unwrap_err();
     assert!(matches!(error, Error::NotBayeux(_)), "{error}");
 }
 
@@ -191,10 +195,12 @@ async fn a_refused_publish_says_why_whether_by_reply_or_by_status() {
 async fn a_server_that_is_not_there_is_named_as_such() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let publication = Publication { channel: "/a".into(), data: text("1") };
-    let error = Publisher::new(&format!("http://{port}/bayeux")).unwrap().publish(&publication).await.unwrap_err();
+    let error =
+        Publisher::new(&format!("http://{port}/bayeux"), None).unwrap().publish(&publication).await.unwrap_err();
     assert!(matches!(&error, Error::Unreachable(why) if why.contains("refused")), "{error}");
-    assert!(matches!(Publisher::new("nonsense").unwrap_err(), Error::Url(_)));
-    assert!(matches!(Publisher::new("https://a/").unwrap_err(), Error::Url(_)));
+    assert!(matches!(Publisher::new("nonsense", None).unwrap_err(), Error::Url(_)));
+    assert!(matches!(Publisher::new("ftp://a/", None).unwrap_err(), Error::Url(_)));
+    assert!(matches!(Publisher::new("http://a/", Some("two\nlines")).unwrap_err(), Error::Token(_)));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The command line: keys, tokens, explanations, the check of a configuration, and which addresses may be listened on.
 
-use super::{SECRET, configuration, file, support::DEADLINE};
+use super::{KEY, SECRET, configuration, file, server, support::DEADLINE};
 use std::{path::Path, process::Stdio};
 use tokio::{process::Command, time::timeout};
 
@@ -118,4 +118,22 @@ async fn rules_open_an_address_that_is_not_loopback() {
     let (code, _, err) = run(&["serve", "--listen", "203.0.113.1:9", "--config", path(&config)]).await;
     assert_eq!(code, 1);
     assert!(err.contains("cannot listen on 203.0.113.1:9"), "{err}");
+}
+
+#[tokio::test]
+async fn publish_shows_the_key_that_it_is_given() {
+    let server = server("publish-cli.toml").await;
+    let url = format!("http://{}/bayeux", server.address);
+    let publish = ["publish", "--url", &url, "/orders/7", "1"];
+    let (code, _, err) = run(&publish).await;
+    assert!(code == 1 && err.contains("not_authenticated"), "{code} {err}");
+    let (code, _, err) = run(&[&publish[..], &["--token", "not-the-key"]].concat()).await;
+    assert!(code == 1 && !err.contains("not-the-key"), "{code} {err}");
+    let (code, _, err) = run(&[&publish[..], &["--token", KEY]].concat()).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    let output = timeout(DEADLINE, bayeuxd(&publish).env("BAYEUXD_TOKEN", KEY).output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "by the environment");
+    let (_, help, _) = run(&["publish", "--help"]).await;
+    assert!(help.contains("BAYEUXD_TOKEN"));
+    server.stop().await;
 }

@@ -1,7 +1,10 @@
 //! Finds the few rules that can match a channel among many: a tree of their segments. What it offers is checked in full
 //! by `set`, so that it can only be too generous, and only in time.
 
-use super::shape::{Asked, Segment, Shape, Tail};
+use super::{
+    mark::{Group, Mark, Own},
+    shape::{Asked, Segment, Shape, Tail},
+};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
@@ -9,13 +12,13 @@ use std::collections::HashMap;
 #[derive(Debug)]
 pub(super) struct Index {
     /// The rules about all channels, in order.
-    all: Vec<u32>,
+    all: Group,
     root: Node,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        Self { all: Vec::new(), root: Node::new() }
+        Self { all: Group::default(), root: Node::new() }
     }
 }
 
@@ -27,8 +30,8 @@ struct Node {
     literal: HashMap<Box<str>, Node, RandomState>,
     /// Below a segment that is not literal.
     open: Option<Box<Node>>,
-    ends: Vec<u32>,
-    deep: Vec<u32>,
+    ends: Group,
+    deep: Group,
 }
 
 /// What of a rule's channels must be asked for.
@@ -43,6 +46,7 @@ pub(super) enum Relation {
 /// A walk that looks for the first rule.
 struct Search<'a, F> {
     asked: &'a Asked<'a>,
+    own: &'a Own<'a>,
     relation: Relation,
     fits: F,
     best: u32,
@@ -50,10 +54,10 @@ struct Search<'a, F> {
 
 impl Index {
     /// Adds a rule; numbers must grow.
-    pub(super) fn insert(&mut self, number: u32, shape: Option<&Shape>) {
+    pub(super) fn insert(&mut self, number: u32, shape: Option<&Shape>, marks: Option<&[Mark]>) {
         match shape {
-            None => self.all.push(number),
-            Some(shape) => self.root.insert(number, &shape.segments, shape.deep),
+            None => self.all.push(number, marks),
+            Some(shape) => self.root.insert(number, &shape.segments, shape.deep, marks),
         }
     }
 
@@ -61,34 +65,44 @@ impl Index {
     pub(super) fn first(
         &self,
         asked: Option<&Asked<'_>>,
+        own: &Own<'_>,
         relation: Relation,
         limit: u32,
         mut fits: impl FnMut(u32) -> bool,
     ) -> Option<u32> {
-        let before = self.all.iter().copied().take_while(|number| *number < limit);
-        let among_all = before.into_iter().find(|number| fits(*number));
-        let Some(asked) = asked else { return among_all };
-        let start = among_all.unwrap_or(limit);
-        let mut search = Search { asked, relation, fits, best: start };
-        search.look(&self.root, 0);
-        if search.best < start { Some(search.best) } else { among_all }
+        let among_all = self.all.first(own, limit, &mut fits);
+        let best = match asked {
+            None => among_all,
+            Some(asked) => {
+                let mut search = Search { asked, own, relation, fits, best: among_all };
+                search.look(&self.root, 0);
+                search.best
+            }
+        };
+        (best < limit).then_some(best)
     }
 }
 
 impl Node {
     fn new() -> Self {
-        Self { first: u32::MAX, literal: HashMap::default(), open: None, ends: Vec::new(), deep: Vec::new() }
+        Self {
+            first: u32::MAX,
+            literal: HashMap::default(),
+            open: None,
+            ends: Group::default(),
+            deep: Group::default(),
+        }
     }
 
-    fn insert(&mut self, number: u32, segments: &[Segment], deep: bool) {
+    fn insert(&mut self, number: u32, segments: &[Segment], deep: bool, marks: Option<&[Mark]>) {
         self.first = self.first.min(number);
         match segments.split_first() {
-            None if deep => self.deep.push(number),
-            None => self.ends.push(number),
+            None if deep => self.deep.push(number, marks),
+            None => self.ends.push(number, marks),
             Some((Segment::Literal(text), rest)) => {
-                self.literal.entry(text.clone()).or_insert_with(Self::new).insert(number, rest, deep);
+                self.literal.entry(text.clone()).or_insert_with(Self::new).insert(number, rest, deep, marks);
             }
-            Some((_, rest)) => self.open.get_or_insert_with(|| Box::new(Self::new())).insert(number, rest, deep),
+            Some((_, rest)) => self.open.get_or_insert_with(|| Box::new(Self::new())).insert(number, rest, deep, marks),
         }
     }
 }
@@ -111,11 +125,8 @@ impl<F: FnMut(u32) -> bool> Search<'_, F> {
             (Tail::Deep, Relation::Overlaps) => depth > own,
             (Tail::Deep, Relation::Covers) => false,
         };
-        if deep {
-            self.among(&node.deep);
-        }
-        if ends {
-            self.among(&node.ends);
+        for group in [deep.then_some(&node.deep), ends.then_some(&node.ends)].into_iter().flatten() {
+            self.best = group.first(self.own, self.best, &mut self.fits);
         }
         if let Some(text) = self.asked.prefix.get(depth) {
             if let Some(below) = node.literal.get(*text) {
@@ -127,13 +138,6 @@ impl<F: FnMut(u32) -> bool> Search<'_, F> {
         if depth < own || tail == Tail::One && depth == own || tail == Tail::Deep && self.relation == Relation::Overlaps
         {
             node.open.iter().for_each(|below| self.look(below, depth + 1));
-        }
-    }
-
-    fn among(&mut self, numbers: &[u32]) {
-        let best = self.best;
-        if let Some(found) = numbers.iter().copied().take_while(|n| *n < best).find(|n| (self.fits)(*n)) {
-            self.best = found;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! clock, no I/O. Never answers differently than going through the list one by one would; `index` only makes it fast.
 
 mod index;
+mod mark;
 mod set;
 mod shape;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::{
     Action, Asked, Shape, Subject, Who,
     index::{Index, Relation},
+    mark::{Marks, Own},
 };
 use crate::{access::settings::RuleSettings, bayeux::ChannelLimits};
 use serde_json::{Map, Value};
@@ -34,6 +35,7 @@ pub struct RuleSet {
     pub(super) rules: Vec<Rule>,
     allow: [Index; Action::ALL.len()],
     deny: [Index; Action::ALL.len()],
+    marks: Marks,
 }
 
 impl Rule {
@@ -72,16 +74,18 @@ impl RuleSet {
     /// What is wrong with one of them.
     pub fn new(place: &str, settings: &[RuleSettings]) -> Result<Self, String> {
         let mut set = Self::default();
-        for (number, settings) in (0..).zip(settings) {
+        for (number, settings) in settings.iter().enumerate() {
             let place = format!("{place}[{number}]");
-            let rule = Rule::new(place.clone(), settings).map_err(|why| format!("{place}: {why}"))?;
+            set.rules.push(Rule::new(place.clone(), settings).map_err(|why| format!("{place}: {why}"))?);
+        }
+        let marks = set.marks.of(&set.rules);
+        for ((number, rule), marks) in (0..).zip(&set.rules).zip(&marks) {
             for action in &rule.actions {
                 // A handshake is about no channel, whatever else the rule is about.
                 let shape = rule.shape.as_ref().filter(|_| *action != Action::Handshake);
                 let indices = if rule.allows { &mut set.allow } else { &mut set.deny };
-                indices[*action as usize].insert(number, shape);
+                indices[*action as usize].insert(number, shape, marks.as_deref());
             }
-            set.rules.push(rule);
         }
         Ok(set)
     }
@@ -97,11 +101,12 @@ impl RuleSet {
     pub fn decide(&self, action: Action, asked: Option<&Asked<'_>>, subject: &Subject<'_>) -> Option<Decision<'_>> {
         let asked = asked.filter(|_| action != Action::Handshake);
         let rule = |number: u32| self.rules.get(number as usize);
-        let allowed = self.allow[action as usize].first(asked, Relation::Covers, u32::MAX, |number| {
+        let own = Own::new(&self.marks, subject);
+        let allowed = self.allow[action as usize].first(asked, &own, Relation::Covers, u32::MAX, |number| {
             rule(number).is_some_and(|rule| rule.covers(asked, subject) && rule.is_about(subject))
         });
         let limit = allowed.unwrap_or(u32::MAX);
-        let denied = self.deny[action as usize].first(asked, Relation::Overlaps, limit, |number| {
+        let denied = self.deny[action as usize].first(asked, &own, Relation::Overlaps, limit, |number| {
             rule(number).is_some_and(|rule| rule.overlaps(asked, subject) && rule.is_about(subject))
         });
         let decides = rule(denied.or(allowed)?)?;

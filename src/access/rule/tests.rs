@@ -99,8 +99,22 @@ fn rule_settings() -> impl Strategy<Value = RuleSettings> {
         1 => Just(vec!["user".to_owned()]),
         1 => Just(vec!["user:bob".to_owned(), "key".to_owned()]),
         1 => Just(vec!["anonymous".to_owned()]),
+        2 => prop::sample::subsequence(vec!["user:ann", "user:bob", "role:a", "role:b", "key:ann"], 1..=3)
+            .prop_map(|all| all.into_iter().map(Into::into).collect()),
     ];
-    let when = prop_oneof![3 => Just(json!({})), 1 => Just(json!({"sub": "ann"})), 1 => Just(json!({"teams": "c"}))];
+    let when = prop::sample::select(vec![
+        json!({}),
+        json!({}),
+        json!({}),
+        json!({"sub": "ann"}),
+        json!({"teams": "c"}),
+        json!({"teams": ["c", "b"], "sub": ["ann", "bob"]}),
+        json!({"teams": []}),
+        json!({"realm.n": 7}),
+        json!({"realm": {"n": 7}, "sub": "ann"}),
+        json!({"n": 0.0}),
+        json!({"n": [["a"], 0]}),
+    ]);
     (actions, any::<bool>(), prop::option::weighted(0.9, rule_channel()), who, when).prop_map(
         |(actions, deny, channel, who, when)| RuleSettings {
             allow: if deny { Vec::new() } else { actions.clone() },
@@ -130,10 +144,12 @@ proptest! {
         rules in prop::collection::vec(rule_settings(), 0..25),
         asked in asked(),
         action in prop::sample::select(Action::ALL.to_vec()),
-        who in prop::sample::select(vec![Identity::default(), ann(), identity(json!({"sub": "bob"}))]),
+        who in prop::sample::select(vec![Identity::default(), ann(), identity(json!({"sub": "bob", "n": [-0.0, 1]})),
+            identity(json!({"realm": {"n": 7}, "teams": "b"})), identity(json!({"realm.n": 7, "sub": "ann", "n": 0}))]),
+        roles in prop::sample::subsequence(vec!["a".to_owned(), "b".to_owned()], 0..=2),
     ) {
         let set = RuleSet::new("rule", &rules).unwrap();
-        let (asked, subject) = (Asked::new(&asked), Subject { identity: &who, roles: &[] });
+        let (asked, subject) = (Asked::new(&asked), Subject { identity: &who, roles: &roles });
         prop_assert_eq!(set.decide(action, Some(&asked), &subject), naive(&set, action, &asked, &subject));
     }
 }

@@ -70,7 +70,7 @@ impl<'a> Subject<'a> {
     }
 
     /// A claim by its name, or inside another one by a path with dots.
-    fn claim(&self, name: &str) -> Option<&'a Value> {
+    pub(super) fn claim(&self, name: &str) -> Option<&'a Value> {
         let claims = &self.identity.claims;
         claims.get(name).or_else(|| {
             let (first, rest) = name.split_once('.')?;
