@@ -132,6 +132,15 @@ impl Asked {
     }
 }
 
+impl Seen {
+    /// What came of a pattern so far may come once more, as with a new subscription.
+    fn may_get_again(&mut self, pattern: &str, log: &Log) {
+        let matches = |channel: &str| Pattern::of_valid(pattern).matches(channel);
+        self.received.retain(|seq| log.placed.get(seq).is_none_or(|(channel, _)| !matches(channel)));
+        self.newest.retain(|channel, _| channel.is_empty() || !matches(channel));
+    }
+}
+
 impl View {
     /// Of a new session.
     pub fn new(name: String, ack: bool, ledger: Arc<Ledger>) -> Arc<Self> {
@@ -149,9 +158,7 @@ impl View {
         let asked = Asked { pattern, may_after, must_after: None, ending: false, until };
         if reaches_back {
             // What it got under an older subscription it may get under this one, too.
-            let log = self.ledger.log.lock();
-            seen.received.retain(|seq| log.placed.get(seq).is_none_or(|(channel, _)| !asked.matches(channel)));
-            seen.newest.retain(|channel, _| channel.is_empty() || !asked.matches(channel));
+            seen.may_get_again(&asked.pattern, &self.ledger.log.lock());
         }
         seen.asked.push(asked);
         seen.reaches_back |= reaches_back;
@@ -240,9 +247,16 @@ impl View {
 
     /// The broker crashed and nobody knows what was under way, if the client does not say.
     pub fn crashed(&self, newest: Seq) {
+        let mut seen = self.seen.lock();
         if !self.ack {
-            self.seen.lock().gaps.push((0, newest));
+            seen.gaps.push((0, newest));
         }
+        // A subscribe that was never answered is sent again, and nobody knows by then that its newest messages had come.
+        let overlap = |pattern: &str| Pattern::of_valid(pattern).overlaps(Pattern::of_valid(STATE));
+        let unanswered = |a: &&Asked| a.must_after.is_none() && !a.ending && overlap(&a.pattern);
+        let unanswered: Vec<String> = seen.asked.iter().filter(unanswered).map(|a| a.pattern.clone()).collect();
+        let log = self.ledger.log.lock();
+        unanswered.iter().for_each(|pattern| seen.may_get_again(pattern, &log));
     }
 
     /// The session is at its end and had every occasion to get what it was promised.
