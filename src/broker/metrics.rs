@@ -19,6 +19,8 @@ pub struct Metrics {
     pub sessions: Gauge,
     /// Messages that got their place in the log.
     pub publications: Counter,
+    /// Messages that the log would not take, so that their publishers were told.
+    pub unavailable: Counter,
     /// Messages that were sent again under an idempotency key and not appended again.
     pub repeated: Counter,
     /// Messages handed to transports.
@@ -120,6 +122,7 @@ impl Metrics {
         registry.register("sessions_ended", "Sessions that ended, by cause", self.sessions_ended.clone());
         registry.register("sessions", "Sessions open now", self.sessions.clone());
         registry.register("publications", "Messages appended to the log", self.publications.clone());
+        registry.register("unavailable", "Messages that the log would not take", self.unavailable.clone());
         registry.register("repeated", "Messages not appended again, by idempotency key", self.repeated.clone());
         registry.register("deliveries", "Messages handed to transports", self.deliveries.clone());
         registry.register("restored", "Messages put back after a failed write", self.restored.clone());

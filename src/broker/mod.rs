@@ -340,7 +340,10 @@ impl Broker {
                 lane.caught_up(newest - MAX_LANE_LAG).await;
             }
         }
-        let places = self.engine().append(drafts).await?;
+        let count = drafts.len() as u64;
+        let places = self.engine().append(drafts).await.inspect_err(|_| {
+            self.metrics().unavailable.inc_by(count);
+        })?;
         let repeated = places.iter().filter(|p| p.repeated).count() as u64;
         self.metrics().publications.inc_by(places.len() as u64 - repeated);
         self.metrics().repeated.inc_by(repeated);

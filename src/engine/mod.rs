@@ -22,6 +22,7 @@ pub use settings::{DiskSettings, Durability, EngineKind, EngineSettings, Retain}
 
 use crate::bayeux::{ClientId, Seq};
 use bytes::Bytes;
+use prometheus_client::registry::Registry;
 use std::{
     future::{Future, IntoFuture},
     pin::Pin,
@@ -116,6 +117,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Lets go of what is older than the settings allow. `now_ms` is the wall clock in milliseconds.
     fn sweep(&self, now_ms: u64);
+
+    /// Makes what it counts of its own known under public names.
+    fn register(&self, _registry: &mut Registry) {}
 }
 
 /// An answer that is there already or comes later. Engines in memory answer at once, and the way of a message then

@@ -85,6 +85,8 @@ pub async fn run(
     let channels =
         Channels::new(settings.channels.clone(), settings.engine.bounds(), settings.engine.max_retained_channels);
     let engine = engine(&settings, &channels).await?;
+    let mut registry = Registry::default();
+    engine.register(registry.sub_registry_with_prefix("bayeuxd"));
     let rate_limited = RateCounters::default();
     let policy = backend.policy(policy(&settings)?);
     let plugins = Plugins {
@@ -98,7 +100,7 @@ pub async fn run(
     let broker = Broker::start(broker_settings(&settings), offered, engine, plugins);
     let open = Gauge::default();
     broker.recover().await.map_err(Error::other)?;
-    let registry = registry(&broker, &backend, &open);
+    register(&mut registry, &broker, &backend, &open);
     backend.start(&broker);
     let transport = Transport::new(broker.clone(), settings.transport.clone(), origins(&settings, address));
     let tasks = transport.tasks().clone();
@@ -177,15 +179,13 @@ async fn reload_at_hangup(tls: Option<Arc<Tls>>) {
     std::future::pending().await
 }
 
-/// Everything that is counted.
-fn registry(broker: &Broker, backend: &Backend, open: &Gauge) -> Registry {
-    let mut registry = Registry::default();
+/// Makes known what is counted outside the engine.
+fn register(registry: &mut Registry, broker: &Broker, backend: &Backend, open: &Gauge) {
     registry.register_collector(Box::new(Process));
     let own = registry.sub_registry_with_prefix("bayeuxd");
     broker.metrics().register(own);
     backend.metrics().register(own);
     own.register("connections", "Connections open now", open.clone());
-    registry
 }
 
 /// The engine that the settings choose, once it is ready.

@@ -53,9 +53,16 @@ async fn a_full_disk_refuses_publishes_until_there_is_room() {
     }
     assert_eq!(refused, Some(json!("503::engine_unavailable")));
     assert!(acknowledged.len() > 20, "{}", acknowledged.len());
+    let counted = async || {
+        let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        ["unavailable_total", "disk_refused_total", "disk_failing"].map(|name| value(&format!("bayeuxd_{name}")))
+    };
+    assert_eq!(counted().await, [Some(1.0), Some(1.0), Some(1.0)], "a refusal is counted and the trouble shows");
     fs::remove_file(&ballast).unwrap();
     assert_eq!(client::publish(&http, address, "/a", &[message(1000)]).await, Some(vec![true]), "there is room again");
     acknowledged.push(1000);
+    assert_eq!(counted().await, [Some(1.0), Some(1.0), Some(0.0)], "and is over");
     broker.kill().await;
     let broker = Process::start_at(&folder.0, &address.to_string()).await;
     subscriber.until(&message(1000)).await;

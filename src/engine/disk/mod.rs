@@ -9,6 +9,7 @@ mod backend;
 mod chain;
 mod files;
 mod frame;
+mod metrics;
 mod open;
 mod read;
 mod records;
@@ -30,7 +31,9 @@ use crate::bayeux::{ClientId, Seq};
 use bytes::Bytes;
 use chain::Chain;
 use files::Files;
+use metrics::Metrics;
 use open::{Found, Opening};
+use prometheus_client::registry::Registry;
 use records::{Coming, Records, ended};
 use std::{
     fs::File,
@@ -54,6 +57,7 @@ pub struct DiskEngine {
     waiting_bytes: Arc<AtomicUsize>,
     max_waiting_bytes: usize,
     threads: Vec<JoinHandle<()>>,
+    metrics: Metrics,
     /// Held as long as the folder is used.
     _lock: File,
 }
@@ -92,6 +96,7 @@ impl DiskEngine {
                 max_waiting_bytes: settings.max_waiting_bytes,
                 // In the order in which they end.
                 threads: vec![log.thread, records_thread],
+                metrics: log.metrics,
                 _lock: lock,
             }),
             Err(error) => {
@@ -181,6 +186,7 @@ struct Log {
     jobs: mpsc::Sender<Job>,
     waiting_bytes: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
+    metrics: Metrics,
 }
 
 fn start_writer(
@@ -205,10 +211,11 @@ fn start_writer(
         waiting_bytes: Arc::clone(&waiting_bytes),
         bounds: GroupBounds { messages: settings.max_group, bytes: settings.max_group_bytes },
         sync: settings.durability == Durability::Sync,
-        failing: false,
+        metrics: Metrics::default(),
     };
+    let metrics = writer.metrics.clone();
     let thread = thread::Builder::new().name("log".into()).spawn(move || writer.run(waiting))?;
-    Ok(Log { tail, jobs, waiting_bytes, thread })
+    Ok(Log { tail, jobs, waiting_bytes, thread, metrics })
 }
 
 fn class(chain: &mut Chain, now_ms: u64) -> Class {
@@ -292,5 +299,9 @@ impl Engine for DiskEngine {
             // A full queue is swept with the next one.
             let _ = jobs.try_send(Job::Sweep(now_ms));
         }
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 }

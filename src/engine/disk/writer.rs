@@ -5,6 +5,7 @@
 
 use super::{
     chain::Chain,
+    metrics::Metrics,
     records::Records,
     tail::{Change, Tail},
 };
@@ -18,6 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -53,8 +55,7 @@ pub(super) struct Writer {
     pub waiting_bytes: Arc<AtomicUsize>,
     pub bounds: GroupBounds,
     pub sync: bool,
-    /// Whether the last group could not be stored.
-    pub failing: bool,
+    pub metrics: Metrics,
 }
 
 /// A group with its places given.
@@ -100,8 +101,11 @@ impl Writer {
             group.places.push(places);
             replies.push(append.reply);
         }
+        let begun = Instant::now();
         match self.store() {
             Ok(()) => {
+                self.metrics.write.observe(begun.elapsed().as_secs_f64());
+                self.metrics.stored.inc_by(group.publications.len() as u64);
                 self.note_recovery();
                 let places = std::mem::take(&mut group.places);
                 self.accept(group);
@@ -113,6 +117,7 @@ impl Writer {
             Err(error) => {
                 self.chains.iter_mut().filter(|c| c.has_group()).for_each(Chain::give_up);
                 self.keys.take_back(group.new_keys);
+                self.metrics.refused.inc_by(group.places.iter().map(|places| places.len() as u64).sum());
                 self.note_failure(&error);
                 let error = EngineError::Unavailable(error.to_string());
                 replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
@@ -184,13 +189,13 @@ impl Writer {
     }
 
     fn note_failure(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.failing, true) {
+        if self.metrics.failing.set(1) == 0 {
             tracing::error!(%error, "the log cannot be written; publishes are refused until it can");
         }
     }
 
     fn note_recovery(&mut self) {
-        if std::mem::take(&mut self.failing) {
+        if self.metrics.failing.set(0) == 1 {
             tracing::info!("the log can be written again");
         }
     }
