@@ -116,6 +116,8 @@ struct Seen {
 /// One subscription as its client sees it.
 struct Asked {
     pattern: String,
+    /// Some of it may come from before: a replay, newest messages.
+    reaches_back: bool,
     /// Nothing up to here may come.
     may_after: Seq,
     /// Everything after this must come; unknown until it was granted.
@@ -155,7 +157,7 @@ impl View {
     pub fn asks(&self, pattern: &str, may_after: Seq, reaches_back: bool) {
         let mut seen = self.seen.lock();
         let (pattern, until) = (pattern.to_owned(), Seq::MAX);
-        let asked = Asked { pattern, may_after, must_after: None, ending: false, until };
+        let asked = Asked { pattern, reaches_back, may_after, must_after: None, ending: false, until };
         if reaches_back {
             // What it got under an older subscription it may get under this one, too.
             seen.may_get_again(&asked.pattern, &self.ledger.log.lock());
@@ -251,9 +253,8 @@ impl View {
         if !self.ack {
             seen.gaps.push((0, newest));
         }
-        // A subscribe that was never answered is sent again, and nobody knows by then that its newest messages had come.
-        let overlap = |pattern: &str| Pattern::of_valid(pattern).overlaps(Pattern::of_valid(STATE));
-        let unanswered = |a: &&Asked| a.must_after.is_none() && !a.ending && overlap(&a.pattern);
+        // A subscribe that was never answered is sent again, and nobody knows by then that its older messages had come.
+        let unanswered = |a: &&Asked| a.must_after.is_none() && !a.ending && a.reaches_back;
         let unanswered: Vec<String> = seen.asked.iter().filter(unanswered).map(|a| a.pattern.clone()).collect();
         let log = self.ledger.log.lock();
         unanswered.iter().for_each(|pattern| seen.may_get_again(pattern, &log));
