@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     bayeux::{ChannelKind, channel},
-    broker::{Asking, Credentials, Denial, Explanation, Identity, Policy, Revocation, wall_clock_ms},
+    broker::{Asking, Credentials, Denial, Explanation, Identity, Policy, Revocation, Revoked, wall_clock_ms},
     engine::Answer,
 };
 use serde::Deserialize;
@@ -195,8 +195,12 @@ impl Policy for Access {
         who.expires_ms.is_some_and(|at| at <= now_ms) || is_forgotten || self.revoked.concern(who, now_ms)
     }
 
-    fn revoke(&self, what: Revocation, lasting: Option<Duration>, now_ms: u64) -> Result<(), Denial> {
+    fn revoke(&self, what: Revocation, lasting: Option<Duration>, now_ms: u64) -> Result<Revoked, Denial> {
         self.revoked.add(what, lasting, now_ms)
+    }
+
+    fn revoked_before(&self, revoked: Revoked) {
+        self.revoked.restore(revoked);
     }
 
     fn explain(&self, who: &Identity, action: &str, channel: Option<&str>) -> Explanation {

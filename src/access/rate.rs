@@ -8,7 +8,7 @@ use super::rate_settings::RateSettings;
 use crate::{
     bayeux::ClientId,
     broker::{
-        Asking, Credentials, Denial, Explanation, Identity, Policy, Revocation,
+        Asking, Credentials, Denial, Identity, Policy,
         metrics::{RateCounters, RateLabel, RatedBy, RatedWhat},
     },
     engine::Answer,
@@ -101,8 +101,8 @@ where
     C: Clock + Clone + Send + Sync + 'static,
     C::Instant: Send + Sync,
 {
-    fn headers(&self) -> Vec<Arc<str>> {
-        self.inner.headers()
+    fn inner(&self) -> Option<&Arc<dyn Policy>> {
+        Some(&self.inner)
     }
 
     fn identify(
@@ -139,18 +139,6 @@ where
         }
     }
 
-    fn may_administer(&self, asking: &Asking, channel: Option<&str>) -> Answer<Result<(), Denial>> {
-        self.inner.may_administer(asking, channel)
-    }
-
-    fn is_over(&self, who: &Identity, now_ms: u64) -> bool {
-        self.inner.is_over(who, now_ms)
-    }
-
-    fn is_refresh(&self, channel: &str) -> bool {
-        self.inner.is_refresh(channel)
-    }
-
     /// Counts as a publish, which it is.
     fn refresh(
         self: Arc<Self>,
@@ -162,14 +150,6 @@ where
             Ok(()) => Arc::clone(&self.inner).refresh(asking, held, data),
             Err(denial) => Answer::Now(Err(denial)),
         }
-    }
-
-    fn revoke(&self, what: Revocation, lasting: Option<Duration>, now_ms: u64) -> Result<(), Denial> {
-        self.inner.revoke(what, lasting, now_ms)
-    }
-
-    fn explain(&self, who: &Identity, action: &str, channel: Option<&str>) -> Explanation {
-        self.inner.explain(who, action, channel)
     }
 }
 

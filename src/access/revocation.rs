@@ -1,8 +1,8 @@
 //! What was revoked before its time: tokens by their id, and users, whose tokens issued until then are void.
 //!
-//! A bounded list in memory. Entries end by themselves; a restart forgets them, which the docs say.
+//! A bounded list in memory; the broker stores what is added and brings it back after a restart. Entries end by themselves.
 
-use crate::broker::{Denial, Identity, Revocation};
+use crate::broker::{Denial, Identity, Revocation, Revoked};
 use parking_lot::RwLock;
 use serde_json::Value;
 use std::{
@@ -41,7 +41,7 @@ impl Revocations {
     ///
     /// # Errors
     /// When there are as many as allowed.
-    pub fn add(&self, what: Revocation, lasting: Option<Duration>, now_ms: u64) -> Result<(), Denial> {
+    pub fn add(&self, what: Revocation, lasting: Option<Duration>, now_ms: u64) -> Result<Revoked, Denial> {
         let lasting = u64::try_from(lasting.unwrap_or(self.usually).as_millis()).unwrap_or(u64::MAX);
         let mut list = self.list.write();
         if list.len() >= self.most && !list.contains_key(&what) {
@@ -52,9 +52,18 @@ impl Revocations {
             tracing::error!(most = self.most, "a revocation was refused: access.max_revocations are remembered");
             return Err(Denial::Unavailable);
         }
-        list.insert(what, Entry { until_ms: known.max(now_ms.saturating_add(lasting)), made_ms: now_ms });
+        let entry = Entry { until_ms: known.max(now_ms.saturating_add(lasting)), made_ms: now_ms };
+        list.insert(what.clone(), entry);
         self.count.store(list.len(), Ordering::Release);
-        Ok(())
+        Ok(Revoked { what, made_ms: entry.made_ms, until_ms: entry.until_ms })
+    }
+
+    /// Takes in one that was made before a restart, also beyond the bound: it was within it once.
+    pub fn restore(&self, revoked: Revoked) {
+        let Revoked { what, made_ms, until_ms } = revoked;
+        let mut list = self.list.write();
+        list.insert(what, Entry { until_ms, made_ms });
+        self.count.store(list.len(), Ordering::Release);
     }
 
     /// Whether what somebody has shown is revoked.

@@ -7,7 +7,7 @@ use crate::{
     broker::{
         Answered, Broker, BrokerSettings, Caller, Connect, Credentials, Plugins, Revocation, Session, wall_clock_ms,
     },
-    engine::{Answer, EngineSettings, MemoryEngine},
+    engine::{Answer, Engine, EngineSettings, MemoryEngine},
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -57,9 +57,12 @@ const USERS: &str = r#"
 "#;
 
 fn broker(rules: &str) -> Broker {
+    broker_on(rules, Arc::new(MemoryEngine::with(&EngineSettings::default(), 1000)))
+}
+
+fn broker_on(rules: &str, engine: Arc<dyn Engine>) -> Broker {
     let fetch: Arc<dyn Fetch> = Arc::new(NoFetch);
     let policy = Arc::new(Access::new(&plan(rules), &fetch).unwrap());
-    let engine = Arc::new(MemoryEngine::with(&EngineSettings::default(), 1000));
     let plugins = Plugins { policy, ..Plugins::default() };
     Broker::start(BrokerSettings { lanes: 2, ..BrokerSettings::default() }, vec![POLL], engine, plugins)
 }
@@ -270,6 +273,23 @@ async fn what_is_revoked_counts_no_more_at_once() {
     assert_eq!(publish(&broker, &bob, "/users/bob/x", json!(1)).await, None);
     let newer = token_with("ann", json!({"iat": now / 1000 + 10}));
     session(&broker, &newer).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_remembers_what_is_revoked_and_forgets_what_is_over() {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::with(&EngineSettings::default(), 1000));
+    let before = broker_on(USERS, Arc::clone(&engine));
+    let (stolen, now) = (token_with("ann", json!({"jti": "one"})), wall_clock_ms());
+    before.revoke(Revocation::Token("one".into()), None, now).await.unwrap();
+    before.revoke(Revocation::User("bob".into()), Some(HOUR), now - 2 * 3_600_000).await.unwrap();
+    assert_eq!(engine.records().await.unwrap().len(), 2);
+    let after = broker_on(USERS, Arc::clone(&engine));
+    after.recover().await.unwrap();
+    let (refused, _) = handshake(&after, &caller(&[]), json!({ "token": stolen })).await;
+    assert_eq!(refused.error.unwrap().to_string(), "401:the token was revoked:not_authenticated");
+    session(&after, &token("bob")).await;
+    let left = engine.records().await.unwrap();
+    assert_eq!(left.len(), 2, "that of bob's session is there, that of his revocation is not");
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,7 +64,7 @@ pub struct Revoked {
 /// Makes a token or a user's tokens count no more, and ends their sessions.
 ///
 /// # Errors
-/// When the sender may not, or as much is revoked as can be remembered.
+/// When the sender may not, as much is revoked as can be remembered, or it could not be stored.
 #[utoipa::path(
     post, path = "/api/v1/revoke", tag = "access", request_body = ToRevoke,
     responses(
@@ -92,6 +92,6 @@ pub async fn revoke(api: &Api, asking: &Asking, body: &[u8]) -> Outcome {
         ToRevoke::User(asked) => Revocation::User(asked.user.into()),
     };
     let now_ms = wall_clock_ms();
-    api.broker().policy().revoke(what, seconds.map(Duration::from_secs_f64), now_ms)?;
+    api.broker().revoke(what, seconds.map(Duration::from_secs_f64), now_ms).await?;
     answer::json(&Revoked { sessions: api.broker().end_those_over(now_ms).await })
 }

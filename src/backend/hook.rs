@@ -12,7 +12,7 @@ use super::{
     target::{Failure, Target},
 };
 use crate::{
-    broker::{Asking, Credentials, Denial, Explanation, Identity, Policy, Revocation},
+    broker::{Asking, Credentials, Denial, Identity, Policy},
     engine::Answer,
 };
 use serde::{Deserialize, Deserializer};
@@ -92,6 +92,10 @@ impl Hooks {
 }
 
 impl Policy for Hooks {
+    fn inner(&self) -> Option<&Arc<dyn Policy>> {
+        Some(&self.inner)
+    }
+
     fn headers(&self) -> Vec<Arc<str>> {
         let mut headers = self.inner.headers();
         headers.extend(self.forward_headers.iter().map(|name| Arc::from(name.as_str())));
@@ -154,35 +158,6 @@ impl Policy for Hooks {
             Ok(data.filter(|_| was_rewritten || rewritten_now))
         })
     }
-
-    fn may_administer(&self, asking: &Asking, channel: Option<&str>) -> Answer<Result<(), Denial>> {
-        self.inner.may_administer(asking, channel)
-    }
-
-    fn is_over(&self, who: &Identity, now_ms: u64) -> bool {
-        self.inner.is_over(who, now_ms)
-    }
-
-    fn is_refresh(&self, channel: &str) -> bool {
-        self.inner.is_refresh(channel)
-    }
-
-    fn refresh(
-        self: Arc<Self>,
-        asking: &Asking,
-        held: Vec<Arc<str>>,
-        data: &RawValue,
-    ) -> Answer<Result<Arc<Identity>, Denial>> {
-        Arc::clone(&self.inner).refresh(asking, held, data)
-    }
-
-    fn revoke(&self, what: Revocation, lasting: Option<Duration>, now_ms: u64) -> Result<(), Denial> {
-        self.inner.revoke(what, lasting, now_ms)
-    }
-
-    fn explain(&self, who: &Identity, action: &str, channel: Option<&str>) -> Explanation {
-        self.inner.explain(who, action, channel)
-    }
 }
 
 /// Asks one after the other. Gives the data as it is after the last, and whether any changed it.
@@ -234,6 +209,7 @@ fn verdict(body: &[u8]) -> Result<Verdict, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::{Explanation, Revocation, Revoked};
 
     #[test]
     fn a_verdict_says_allow_in_so_many_words() {
@@ -304,8 +280,8 @@ mod tests {
             Answer::Now(Err(Denial::Denied(held.concat())))
         }
 
-        fn revoke(&self, _: Revocation, _: Option<Duration>, _: u64) -> Result<(), Denial> {
-            Ok(())
+        fn revoke(&self, what: Revocation, _: Option<Duration>, made_ms: u64) -> Result<Revoked, Denial> {
+            Ok(Revoked { what, made_ms, until_ms: 9 })
         }
 
         fn explain(&self, _: &Identity, _: &str, _: Option<&str>) -> Explanation {
@@ -328,7 +304,7 @@ mod tests {
         assert_eq!(hooks.explain(&asking.who, "publish", None).reason, "marked");
         assert!(hooks.is_over(&asking.who, 7) && !hooks.is_over(&asking.who, 8));
         assert!(hooks.is_refresh("/service/marked") && !hooks.is_refresh("/service/other"));
-        assert_eq!(hooks.revoke(Revocation::User("ann".into()), None, 0), Ok(()));
+        assert_eq!(hooks.revoke(Revocation::User("ann".into()), None, 0).unwrap().until_ms, 9);
         let refreshed = Arc::new(hooks).refresh(&asking, vec!["held".into()], RawValue::NULL).await;
         assert_eq!(refreshed.err(), denied("held"));
     }

@@ -3,6 +3,7 @@
 //! Made by the broker at handshake, parsed from every message that names a session. Says nothing about whether the
 //! session exists, and carries no time, counter or node.
 
+use sha2::{Digest, Sha256};
 use std::fmt;
 use uuid::Uuid;
 
@@ -24,6 +25,12 @@ impl ClientId {
     /// The raw bits, for hashing into shards and lanes.
     pub fn bits(self) -> u128 {
         self.0.as_u128()
+    }
+
+    /// An id made from a name, for what is stored beside sessions: no client can have been given it.
+    pub fn of_name(name: &str) -> Self {
+        let digest = Sha256::digest(name);
+        Self::from_bits(digest.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte)))
     }
 
     /// From the raw bits, as records and publications store them.

@@ -95,9 +95,14 @@ pub struct Asking {
 
 /// Decides who may do what. Questions are asked in the order of a session's life; each may take time.
 pub trait Policy: Send + Sync + 'static {
+    /// The policy around which this one is put: it answers what this one says nothing of.
+    fn inner(&self) -> Option<&Arc<dyn Policy>> {
+        None
+    }
+
     /// The request headers it wants to see, in lower case. Asked once.
     fn headers(&self) -> Vec<Arc<str>> {
-        Vec::new()
+        self.inner().map_or_else(Vec::new, |inner| inner.headers())
     }
 
     /// Who sends a request, by its headers and, at a handshake or a publish without a session, by its `ext`.
@@ -123,53 +128,89 @@ pub trait Policy: Send + Sync + 'static {
 
     /// May it look at what belongs to others and change it: sessions, channels, history? `channel` is what the call is
     /// about, when it is about one. Nobody may unless the policy says so.
-    fn may_administer(&self, _asking: &Asking, _channel: Option<&str>) -> Answer<Result<(), Denial>> {
-        Answer::Now(Err(Denial::Denied("no rule allows it".into())))
+    fn may_administer(&self, asking: &Asking, channel: Option<&str>) -> Answer<Result<(), Denial>> {
+        match self.inner() {
+            Some(inner) => inner.may_administer(asking, channel),
+            None => Answer::Now(Err(Denial::Denied("no rule allows it".into()))),
+        }
     }
 
     /// Whether what somebody has shown counts no more: it expired or was revoked. The session ends then. Asked with locks
     /// held: must answer at once.
     fn is_over(&self, who: &Identity, now_ms: u64) -> bool {
-        who.expires_ms.is_some_and(|at| at <= now_ms)
+        match self.inner() {
+            Some(inner) => inner.is_over(who, now_ms),
+            None => who.expires_ms.is_some_and(|at| at <= now_ms),
+        }
     }
 
     /// Whether publishing to this channel shows a new proof of who the session belongs to.
-    fn is_refresh(&self, _channel: &str) -> bool {
-        false
+    fn is_refresh(&self, channel: &str) -> bool {
+        self.inner().is_some_and(|inner| inner.is_refresh(channel))
     }
 
     /// Who a session belongs to from now on, by what it published to such a channel; `held` is what it subscribed to.
     fn refresh(
         self: Arc<Self>,
-        _asking: &Asking,
-        _held: Vec<Arc<str>>,
-        _data: &RawValue,
+        asking: &Asking,
+        held: Vec<Arc<str>>,
+        data: &RawValue,
     ) -> Answer<Result<Arc<Identity>, Denial>> {
-        Answer::Now(Err(Denial::Denied("nothing can be refreshed".into())))
+        match self.inner() {
+            Some(inner) => Arc::clone(inner).refresh(asking, held, data),
+            None => Answer::Now(Err(Denial::Denied("nothing can be refreshed".into()))),
+        }
     }
 
-    /// Makes a token, or the tokens that a user has now, count no more; for a while, as they expire by themselves.
+    /// Makes a token, or the tokens that a user has now, count no more; for a while, as they expire by themselves. What it
+    /// gives is told with [`Policy::revoked_before`] after a restart.
     ///
     /// # Errors
     /// When that cannot be done.
-    fn revoke(&self, _what: Revocation, _lasting: Option<Duration>, _now_ms: u64) -> Result<(), Denial> {
-        Err(Denial::Denied("nothing can be revoked".into()))
+    fn revoke(&self, what: Revocation, lasting: Option<Duration>, now_ms: u64) -> Result<Revoked, Denial> {
+        match self.inner() {
+            Some(inner) => inner.revoke(what, lasting, now_ms),
+            None => Err(Denial::Denied("nothing can be revoked".into())),
+        }
+    }
+
+    /// This was revoked before a restart.
+    fn revoked_before(&self, revoked: Revoked) {
+        if let Some(inner) = self.inner() {
+            inner.revoked_before(revoked);
+        }
     }
 
     /// What would be decided if this identity asked for an action (`publish`, `subscribe`, `handshake`, `service`,
     /// `api`), and why. Nothing takes effect, nothing is counted.
-    fn explain(&self, _who: &Identity, _action: &str, _channel: Option<&str>) -> Explanation {
-        Explanation { allowed: false, rule: None, reason: "this policy does not explain itself".into() }
+    fn explain(&self, who: &Identity, action: &str, channel: Option<&str>) -> Explanation {
+        match self.inner() {
+            Some(inner) => inner.explain(who, action, channel),
+            None => Explanation { allowed: false, rule: None, reason: "this policy does not explain itself".into() },
+        }
     }
 }
 
 /// What counts no more.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "lowercase")]
 pub enum Revocation {
     /// The token with this id (`jti`).
     Token(Arc<str>),
     /// What this user has shown until now.
     User(Arc<str>),
+}
+
+/// A revocation that was made.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Revoked {
+    /// What counts no more.
+    #[serde(rename = "revoked")]
+    pub what: Revocation,
+    /// When that was said, in milliseconds since 1970.
+    pub made_ms: u64,
+    /// When it need not be remembered any longer.
+    pub until_ms: u64,
 }
 
 /// Why something is allowed or not.

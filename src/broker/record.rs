@@ -7,6 +7,7 @@ use super::{
     browser::BrowserId,
     policy::Identity,
     session::{End, Owed, Session, Standing, State, Subscription, Wakers},
+    wall_clock_ms,
 };
 use crate::{
     bayeux::{ClientId, Seq},
@@ -83,7 +84,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Makes all sessions again whose records the engine kept, as after a restart. Called before anybody is served.
+    /// Makes all sessions again whose records the engine kept, as after a restart, and remembers what was revoked. Called
+    /// before anybody is served.
     ///
     /// # Errors
     /// When the engine cannot be asked.
@@ -92,8 +94,10 @@ impl Broker {
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
         let mut count = 0;
         for (id, bytes) in self.engine().records().await? {
-            // Others keep records of their own kind beside those of sessions.
-            let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { continue };
+            let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
+                self.recover_revocation(id, &bytes, wall_clock_ms()).await?;
+                continue;
+            };
             let standing = Standing {
                 handed: newest,
                 sent: newest,

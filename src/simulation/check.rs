@@ -109,6 +109,8 @@ struct Seen {
     excused: BTreeSet<Seq>,
     /// Came for a second time when that was allowed.
     again: BTreeSet<Seq>,
+    /// May come for a second time.
+    once_more: BTreeSet<Seq>,
     /// First and last of positions it was told, or need not be told, that it will not get.
     gaps: Vec<(Seq, Seq)>,
 }
@@ -135,11 +137,12 @@ impl Asked {
 }
 
 impl Seen {
-    /// What came of a pattern so far may come once more, as with a new subscription.
-    fn may_get_again(&mut self, pattern: &str, log: &Log) {
+    /// A pattern begins anew. Gives what came of it so far and may come once more.
+    fn may_come_again(&mut self, pattern: &str, log: &Log) -> BTreeSet<Seq> {
         let matches = |channel: &str| Pattern::of_valid(pattern).matches(channel);
-        self.received.retain(|seq| log.placed.get(seq).is_none_or(|(channel, _)| !matches(channel)));
         self.newest.retain(|channel, _| channel.is_empty() || !matches(channel));
+        let came = self.received.iter().copied();
+        came.filter(|seq| log.placed.get(seq).is_some_and(|(channel, _)| matches(channel))).collect()
     }
 }
 
@@ -160,7 +163,8 @@ impl View {
         let asked = Asked { pattern, reaches_back, may_after, must_after: None, ending: false, until };
         if reaches_back {
             // What it got under an older subscription it may get under this one, too.
-            seen.may_get_again(&asked.pattern, &self.ledger.log.lock());
+            let again = seen.may_come_again(&asked.pattern, &self.ledger.log.lock());
+            seen.received.retain(|seq| !again.contains(seq));
         }
         seen.asked.push(asked);
         seen.reaches_back |= reaches_back;
@@ -199,7 +203,7 @@ impl View {
         // an older position, it comes with that, too.
         let under_way = seen.asked.iter().any(|a| a.ending && a.matches(channel) && seq <= a.until)
             && seen.asked.iter().any(|a| !a.ending && a.matches(channel) && seq > a.may_after);
-        if !(seen.received.insert(seq) || under_way && seen.again.insert(seq)) {
+        if !(seen.received.insert(seq) || seen.once_more.remove(&seq) || under_way && seen.again.insert(seq)) {
             self.fail(format_args!("got {seq} twice"));
         }
         let among = if seen.reaches_back { channel } else { "" };
@@ -257,7 +261,10 @@ impl View {
         let unanswered = |a: &&Asked| a.must_after.is_none() && !a.ending && a.reaches_back;
         let unanswered: Vec<String> = seen.asked.iter().filter(unanswered).map(|a| a.pattern.clone()).collect();
         let log = self.ledger.log.lock();
-        unanswered.iter().for_each(|pattern| seen.may_get_again(pattern, &log));
+        for pattern in unanswered {
+            let again = seen.may_come_again(&pattern, &log);
+            seen.once_more.extend(again);
+        }
     }
 
     /// The session is at its end and had every occasion to get what it was promised.

@@ -1,8 +1,13 @@
 //! The command line: keys, tokens, explanations, the check of a configuration, and which addresses may be listened on.
 
-use super::{KEY, SECRET, configuration, file, server, support::DEADLINE};
+use super::{ADMIN, KEY, SECRET, configuration, file, server, support::DEADLINE, token};
+use serde_json::{Value, json};
 use std::{path::Path, process::Stdio};
-use tokio::{process::Command, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
 
 pub(crate) fn bayeuxd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bayeuxd"));
@@ -15,6 +20,24 @@ async fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = timeout(DEADLINE, bayeuxd(arguments).output()).await.expect("it ends in time").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Starts a broker. Gives it with its Bayeux URL.
+pub(crate) async fn serve(arguments: &[&str]) -> (Child, String) {
+    let mut child = bayeuxd(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let url = async {
+        loop {
+            let line = lines.next_line().await.unwrap().expect("it says where it listens");
+            if let Some(url) = line.trim().strip_prefix("Bayeux ") {
+                return url.trim().to_owned();
+            }
+        }
+    };
+    let url = timeout(DEADLINE, url).await.expect("it starts in time");
+    // A pipe that nobody reads would stop the program.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (child, url)
 }
 
 fn path(file: &Path) -> &str {
@@ -136,4 +159,30 @@ async fn publish_shows_the_key_that_it_is_given() {
     let (_, help, _) = run(&["publish", "--help"]).await;
     assert!(help.contains("BAYEUXD_TOKEN"));
     server.stop().await;
+}
+
+/// Sessions go on after a crash; what was revoked before it must not come back with them.
+#[tokio::test]
+async fn what_was_revoked_stays_revoked_after_a_crash() {
+    let folder = std::env::temp_dir().join(format!("bayeuxd-revoked-{}", std::process::id()));
+    let (config, data) = (file("revoked.toml", &configuration()), format!("engine.disk.path={}", path(&folder)));
+    let start = async || serve(&["--config", path(&config), "--set", "engine.kind=disk", "--set", &data]).await;
+    let http = reqwest::Client::new();
+    let post = async |url: String, body: Value| -> Value {
+        let request = http.post(url).header("content-type", "application/json").header("x-api-key", ADMIN);
+        let answer = request.body(body.to_string()).timeout(DEADLINE).send().await.unwrap().text().await.unwrap();
+        serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{answer}"))
+    };
+    let [old, other] = [token("ann"), token("eve")];
+    let (mut broker, url) = start().await;
+    let revoked = post(url.replace("/bayeux", "/api/v1/revoke"), json!({"user": "ann"})).await;
+    assert_eq!(revoked, json!({"sessions": 0}));
+    broker.kill().await.unwrap();
+    let (mut broker, url) = start().await;
+    let handshake = |token: &str| json!([{"channel": "/meta/handshake", "ext": {"token": token}}]);
+    let error = async |token: &str| post(url.clone(), handshake(token)).await[0]["error"].take();
+    assert_eq!(error(&old).await, "401:the token was revoked:not_authenticated");
+    assert_eq!(error(&other).await, Value::Null);
+    broker.kill().await.unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -10,7 +10,6 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -79,9 +78,7 @@ impl Cursor {
 
 /// The id that a feed's cursor is stored under.
 fn id_of(feed: &str) -> ClientId {
-    let digest = Sha256::digest(format!("bayeuxd feed cursor: {feed}"));
-    let first = digest.iter().take(16).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
-    ClientId::from_bits(first)
+    ClientId::of_name(&format!("bayeuxd feed cursor: {feed}"))
 }
 
 #[cfg(test)]
