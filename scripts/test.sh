@@ -24,7 +24,7 @@ limited() {
   timeout --kill-after=10 "$seconds" "$@" </dev/null &
   local command=$!
   # Killed, too, once the command has ended; its own sleep then ends with it.
-  (sleep $((seconds > 5 ? seconds - 5 : 1)) && echo "still running after nearly $seconds s:" && ps -eo pid,ppid,stat,etimes,args --forest) &
+  (sleep $((seconds > 5 ? seconds - 5 : 1)) && echo "still running after nearly $seconds s:" && ps -eo pid,ppid,stat,etimes,args --forest) 2>/dev/null &
   local watch=$!
   wait "$command" || code=$?
   pkill -P "$watch"

@@ -9,7 +9,8 @@ export const ownBroker = true;
 export const settings = { "broker.timeout": "2s" };
 
 const MESSAGES = 60;
-const AT_ONCE = 5;
+/* Which faults there are is decided by seeds, and how many answers they meet by the machine: some runs need more messages. */
+const MOST_MESSAGES = 1500;
 const ARRIVAL_MS = 45_000;
 
 export async function run(world) {
@@ -24,22 +25,23 @@ async function oneNetwork(world, seed) {
     const publisher = await world.connected("publisher");
     await subscriber.subscribe(channel);
     proxy.bad = true;
-    const numbers = Array.from({ length: MESSAGES }, (_, number) => number);
-    for (let at = 0; at < MESSAGES; at += AT_ONCE) {
+    const wasBad = () => proxy.faults.lost > 0 && proxy.faults.cut > 0;
+    const numbers = [];
+    while (numbers.length < MESSAGES || (!wasBad() && numbers.length < MOST_MESSAGES)) {
+      numbers.push(numbers.length);
       /* One request each, so that the log's order is that of the numbers. */
-      for (const number of numbers.slice(at, at + AT_ONCE)) await publisher.publish(channel, number);
+      await publisher.publish(channel, numbers.at(-1));
     }
     /* The last answer too must be able to arrive some day. */
-    const received = await subscriber.messages(channel, MESSAGES, ARRIVAL_MS);
+    const received = await subscriber.messages(channel, numbers.length, ARRIVAL_MS);
     proxy.bad = false;
     assert.deepEqual(received.map(({ data }) => data), numbers);
     assert.deepEqual(subscriber.handshakes(), 1, "the session was kept");
-    const { lost, cut } = proxy.faults;
-    assert.ok(lost > 0 && cut > 0, `the network was not bad: ${JSON.stringify(proxy.faults)}`);
+    assert.ok(wasBad(), `the network was not bad: ${JSON.stringify(proxy.faults)}`);
     await subscriber.disconnect();
     await publisher.disconnect();
     /* Nothing came late and twice. */
-    assert.equal(subscriber.received(channel).length, MESSAGES);
+    assert.equal(subscriber.received(channel).length, numbers.length);
   } finally {
     await proxy.close();
   }
