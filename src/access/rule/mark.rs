@@ -4,7 +4,7 @@
 //! Made from rules at the start and from whoever asks at each decision, by `set`. A mark that fits says nothing yet: the
 //! rule is still checked in full, so two that are equal by chance cost time only.
 
-use super::{Subject, Who, set::Rule};
+use super::{Subject, Who, compiled::Rule};
 use foldhash::fast::RandomState;
 use serde_json::Value;
 use std::{cell::OnceCell, collections::HashMap, hash::BuildHasher};

@@ -3,6 +3,7 @@
 //! Compiled from the settings at the start, asked by `policy` for every verb and by `explain` and rule tests. Pure: no
 //! clock, no I/O. Never answers differently than going through the list one by one would; `index` only makes it fast.
 
+mod compiled;
 mod index;
 mod mark;
 mod set;
