@@ -199,10 +199,16 @@ impl View {
         if published_to != channel {
             self.fail(format_args!("got {seq} on {channel}, it was published to {published_to}"));
         }
+        let in_time = |a: &Asked| {
+            let newest = || {
+                Pattern::of_valid(STATE).matches(channel) && self.ledger.newest_of(channel, a.may_after) == Some(seq)
+            };
+            seq <= a.until && (seq > a.may_after || newest())
+        };
         // What was under way for a subscription that was given back may still come; if the channel was asked for again from
-        // an older position, it comes with that, too.
+        // an older position, or with its newest message, it comes with that, too.
         let under_way = seen.asked.iter().any(|a| a.ending && a.matches(channel) && seq <= a.until)
-            && seen.asked.iter().any(|a| !a.ending && a.matches(channel) && seq > a.may_after);
+            && seen.asked.iter().any(|a| !a.ending && a.matches(channel) && in_time(a));
         if !(seen.received.insert(seq) || seen.once_more.remove(&seq) || under_way && seen.again.insert(seq)) {
             self.fail(format_args!("got {seq} twice"));
         }
@@ -213,12 +219,6 @@ impl View {
                 self.fail(format_args!("got {seq} after {before}"));
             }
         }
-        let in_time = |a: &Asked| {
-            let newest = || {
-                Pattern::of_valid(STATE).matches(channel) && self.ledger.newest_of(channel, a.may_after) == Some(seq)
-            };
-            seq <= a.until && (seq > a.may_after || newest())
-        };
         if !seen.asked.iter().any(|a| a.matches(channel) && in_time(a)) {
             self.fail(format_args!("got {seq} on {channel}, which it did not ask for"));
         }
