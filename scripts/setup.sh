@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 command -v node >/dev/null && command -v npm >/dev/null || {
-  echo "setup: node (20 or newer) and npm are needed for the tests with real clients" >&2
+  echo "setup: node (20.14 or newer) and npm are needed for the tests with real clients" >&2
   exit 1
 }
 
