@@ -157,7 +157,8 @@ impl Broker {
         }
         // The one that goes on when its lane failed.
         let session = self.sessions().get(session.id).unwrap_or_else(|| Arc::clone(session));
-        if session.lock().ended.is_some() {
+        // One that ends with the broker goes on with it.
+        if session.lock().ended.is_some_and(|end| end != End::ShuttingDown) {
             self.metrics().drop_messages(DropReason::SessionEnded, count);
         } else {
             self.metrics().restored.inc_by(count);

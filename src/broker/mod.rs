@@ -17,6 +17,7 @@ pub mod lane;
 pub mod metrics;
 pub mod observer;
 pub(crate) mod outside;
+mod places;
 pub mod policy;
 pub mod record;
 pub mod replay;
@@ -58,7 +59,11 @@ use crate::{
 use browser::Browsers;
 use lane::Lane;
 use serde_json::value::RawValue;
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    task::Waker,
+    time::Duration,
+};
 use table::SessionTable;
 use throttle::Throttle;
 use tokio::{sync::watch, time::Instant};
@@ -87,6 +92,8 @@ struct Inner {
     /// Service calls whose answers are still to come, and what else must end in good order.
     calls: TaskTracker,
     stopping: watch::Sender<bool>,
+    /// How far the lanes had come when it began to stop.
+    stopped_at: OnceLock<Vec<Seq>>,
 }
 
 /// What rooms above bring along.
@@ -146,6 +153,7 @@ impl Broker {
             throttle: Throttle::default(),
             calls: TaskTracker::new(),
             stopping: watch::Sender::new(false),
+            stopped_at: OnceLock::new(),
         }));
         for number in 0..lanes {
             tokio::spawn(broker.clone().supervise(number));
@@ -186,10 +194,15 @@ impl Broker {
     /// Begins to stop: every held connect is answered, streams are told, new sessions are refused.
     pub fn stop(&self) {
         self.0.stopping.send_replace(true);
+        self.0.stopped_at.get_or_init(|| self.lane_positions());
         for session in self.sessions().filter(|_| true) {
             let wakers = session.lock().end(End::ShuttingDown);
             wakers.into_iter().flatten().flatten().for_each(Waker::wake);
         }
+    }
+
+    pub(crate) fn stopped_at(&self) -> Option<&[Seq]> {
+        self.0.stopped_at.get().map(Vec::as_slice)
     }
 
     /// Whether it has begun to stop.

@@ -38,10 +38,18 @@ pub struct Record {
     /// Where the log holds what is addressed to it.
     #[serde(default, skip_serializing_if = "Owed::is_nothing")]
     owed: Owed,
+    /// Everything up to here it has; only where the broker stopped in good order, and good for one start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<Seq>,
 }
 
 impl Record {
-    fn of(session: &Session, state: &State) -> Self {
+    /// The same with the place where it stands.
+    pub(super) fn at(self, at: Seq) -> Self {
+        Self { at: Some(at), ..self }
+    }
+
+    pub(super) fn of(session: &Session, state: &State) -> Self {
         Self {
             subscriptions: state.subscriptions.iter().map(|s| (Arc::clone(&s.pattern), s.since)).collect(),
             browser: session.browser,
@@ -49,6 +57,7 @@ impl Record {
             form: state.form,
             identity: Arc::clone(&state.identity),
             owed: state.owed(),
+            at: None,
         }
     }
 }
@@ -91,6 +100,7 @@ impl Broker {
     /// When the engine cannot be asked.
     pub async fn recover(&self) -> Result<(), EngineError> {
         let newest = self.engine().newest();
+        let stopped_at = self.take_stop().await?;
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
         let mut count = 0;
         for (id, bytes) in self.engine().records().await? {
@@ -98,8 +108,10 @@ impl Broker {
                 self.recover_revocation(id, &bytes, wall_clock_ms()).await?;
                 continue;
             };
+            // Who acknowledges tells where it stands; of others nobody knows after a crash.
+            let stands = stopped_at.filter(|_| !record.ack).map_or(newest, |at| record.at.unwrap_or(at));
             let standing = Standing {
-                handed: newest,
+                handed: stands,
                 sent: newest,
                 acked: record.ack.then_some(newest),
                 resumed: record.ack,

@@ -34,7 +34,7 @@ use std::{
     io::{Error, Result},
     net::SocketAddr,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tls::Tls;
 use tokio::{
@@ -42,6 +42,8 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+/// The longest that writing down where sessions stand may take, at the end.
+const PLACES: Duration = Duration::from_millis(1500);
 /// What clients of Salesforce's streaming API look for to begin anew.
 const UNKNOWN_CLIENT: &str = "403::Unknown client";
 
@@ -127,6 +129,11 @@ pub async fn run(
     let drained = async { tokio::join!(tasks.wait(), broker.calls_are_answered()) };
     if tokio::time::timeout(settings.server.drain_timeout, drained).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections were still open when the time to drain was over");
+    }
+    if tokio::time::timeout(PLACES, broker.keep_places()).await.is_err() {
+        tracing::warn!(
+            "there was no time to store where sessions stand; who does not acknowledge goes on with what is new"
+        );
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod client;
 mod files;
 mod full;
 mod killed;
+mod planned;
 mod process;
 
 use std::time::Duration;

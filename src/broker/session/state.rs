@@ -205,6 +205,11 @@ impl State {
         (self.queue.len(), self.queue_bytes)
     }
 
+    /// The position of the first that waits, in the queue or in the log.
+    pub(in crate::broker) fn first_waiting(&self) -> Option<Seq> {
+        self.queue.front().map(|first| first.seq).or(self.lag.map(|lag| lag.after + 1))
+    }
+
     /// Marks it over. Returns who to tell; `None` when it was over already.
     pub fn end(&mut self, end: End) -> Option<Wakers> {
         if self.ended.is_some() {
