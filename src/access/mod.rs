@@ -69,21 +69,21 @@ impl Plan {
         self.common.validate(&mut |key, text| problem(format!("access.{key}"), text));
         let mut names = HashSet::new();
         for (n, key) in self.keys.iter().enumerate() {
-            key.validate(&mut |name, text| problem(format!("key.{n}.{name}"), text));
+            key.validate(&mut |name, text| problem(format!("key[{n}].{name}"), text));
             if !names.insert(&key.name) {
-                problem(format!("key.{n}.name"), "stands twice; one key may have several hashes".into());
+                problem(format!("key[{n}].name"), "stands twice; one key may have several hashes".into());
             }
         }
         for (n, jwt) in self.jwts.iter().enumerate() {
-            jwt.validate(&self.common.jwks_hosts, &mut |name, text| problem(format!("jwt.{n}.{name}"), text));
+            jwt.validate(&self.common.jwks_hosts, &mut |name, text| problem(format!("jwt[{n}].{name}"), text));
         }
         for (n, rule) in self.rules.iter().enumerate() {
-            rule.validate(&mut |name, text| problem(format!("rule.{n}.{name}"), text));
+            rule.validate(&mut |name, text| problem(format!("rule[{n}].{name}"), text));
         }
         if self.is_on() && self.rules.is_empty() && self.keys.iter().all(|key| key.rule.is_empty()) {
             let section = if self.keys.is_empty() { "jwt" } else { "key" };
             let text = "there are keys or issuers but no rule, so that nobody could do anything; add a [[rule]]";
-            problem(format!("{section}.0"), text.into());
+            problem(format!("{section}[0]"), text.into());
         }
         if is_sound.get() {
             self.run_tests(&mut problem);
@@ -97,7 +97,7 @@ impl Plan {
         };
         for (n, test) in self.tests.iter().enumerate() {
             if let Some(why) = check::failure(&judge, test) {
-                problem(format!("rule_test.{n}"), why);
+                problem(format!("rule_test[{n}]"), why);
             }
         }
     }

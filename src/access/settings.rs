@@ -228,7 +228,7 @@ impl KeySettings {
             }
         }
         for (n, rule) in self.rule.iter().enumerate() {
-            rule.validate(&mut |key, text| problem(&format!("rule.{n}.{key}"), text));
+            rule.validate(&mut |key, text| problem(&format!("rule[{n}].{key}"), text));
         }
     }
 }
@@ -284,7 +284,7 @@ impl RuleSettings {
             problem("allow", "a rule has either allow or deny, and names at least one action".into());
         }
         for (n, who) in self.who.iter().enumerate() {
-            rule::Who::parse(who).map(drop).unwrap_or_else(|why| problem(&format!("who.{n}"), why));
+            rule::Who::parse(who).map(drop).unwrap_or_else(|why| problem(&format!("who[{n}]"), why));
         }
         if let Some(channel) = &self.channel {
             let shape = rule::Shape::parse(channel, ChannelLimits::default());

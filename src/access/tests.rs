@@ -315,7 +315,7 @@ fn a_plan_that_lets_nobody_do_anything_is_refused_and_rule_tests_are_run() {
         found
     };
     let shut = problems(&Plan { jwts: vec![issuer()], ..Plan::default() });
-    assert!(shut[0].starts_with("jwt.0: there are keys or issuers but no rule"), "{shut:?}");
+    assert!(shut[0].starts_with("jwt[0]: there are keys or issuers but no rule"), "{shut:?}");
     let test = |who: Value, expect| RuleTestSettings {
         who: who.as_object().cloned().unwrap(),
         key: None,
@@ -333,10 +333,10 @@ fn a_plan_that_lets_nobody_do_anything_is_refused_and_rule_tests_are_run() {
     assert_eq!(failed.len(), 2, "{failed:?}");
     assert!(
         failed[0]
-            .starts_with("rule_test.1: subscribe /users/ann/** was expected to be allowed, but is denied by no rule")
+            .starts_with("rule_test[1]: subscribe /users/ann/** was expected to be allowed, but is denied by no rule")
     );
     assert!(
         failed[1]
-            .starts_with("rule_test.2: subscribe /users/ann/** was expected to be denied, but is allowed by rule[1]")
+            .starts_with("rule_test[2]: subscribe /users/ann/** was expected to be denied, but is allowed by rule[1]")
     );
 }
