@@ -146,6 +146,10 @@ impl From<ProtocolError> for ApiError {
             ProtocolError::TooManyMessages => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_items", "more messages than api.max_items")
             }
+            ProtocolError::Timeout => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body took longer than api.body_read_timeout")
+                    .retryable(Duration::from_secs(1))
+            }
             ProtocolError::UnsupportedMediaType => Self::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",

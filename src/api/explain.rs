@@ -79,6 +79,7 @@ pub struct Decision {
     post, path = "/api/v1/explain", tag = "access", request_body = Question,
     responses(
         (status = 200, description = "What would be decided", body = Decision),
+        (status = 408, description = "The body did not come in time", body = Failure),
         (status = 413, description = "The body is too large", body = Failure),
         (status = 415, description = "The body is not JSON", body = Failure), Refused,
     ),
