@@ -96,7 +96,7 @@ impl Plan {
             Err(why) => return problem("rule".into(), why),
         };
         for (n, test) in self.tests.iter().enumerate() {
-            if let Some(why) = check::failure(&judge, test) {
+            if let Some(why) = check::failure(&judge, &self.user_claims(), test) {
                 problem(format!("rule_test[{n}]"), why);
             }
         }
@@ -121,7 +121,14 @@ impl Plan {
         if let Some(name) = key.filter(|name| judge.keys.named(name).is_none()) {
             return Err(format!("there is no key named \"{name}\""));
         }
-        let user_claim = self.jwts.first().map_or("sub", |jwt| &jwt.user_claim);
-        Ok(judge.explain(&somebody(claims, user_claim, key), action, channel))
+        Ok(judge.explain(&somebody(claims, &self.user_claims(), key), action, channel))
+    }
+
+    /// The claims that may say who the user is, in the order of the issuers.
+    fn user_claims(&self) -> Vec<String> {
+        match self.jwts.as_slice() {
+            [] => vec!["sub".into()],
+            issuers => issuers.iter().map(|jwt| jwt.user_claim.clone()).collect(),
+        }
     }
 }

@@ -5,7 +5,8 @@ use super::{hidden::Hidden, mint::mint, *};
 use crate::{
     bayeux::{ConnectionType, DecodeLimits, ProtocolError, Reconnect, Reply, decode},
     broker::{
-        Answered, Broker, BrokerSettings, Caller, Connect, Credentials, Plugins, Revocation, Session, wall_clock_ms,
+        Answered, Broker, BrokerSettings, Caller, Connect, Credentials, Plugins, Policy, Revocation, Session,
+        wall_clock_ms,
     },
     engine::{Answer, Engine, EngineSettings, MemoryEngine},
 };
@@ -339,4 +340,27 @@ fn a_plan_that_lets_nobody_do_anything_is_refused_and_rule_tests_are_run() {
         failed[1]
             .starts_with("rule_test[2]: subscribe /users/ann/** was expected to be denied, but is allowed by rule[1]")
     );
+}
+
+#[test]
+fn written_claims_name_the_user_as_tokens_do() {
+    let claims = |value: Value| value.as_object().cloned().unwrap();
+    let test = |who: Value, expect| RuleTestSettings {
+        who: claims(who),
+        key: None,
+        action: rule::Action::Handshake,
+        channel: None,
+        expect,
+    };
+    let (mail, sub) = (json!({"email": "ann@x", "sub": "7"}), json!({"sub": "ann"}));
+    let tests = vec![test(mail.clone(), settings::Expect::Allow), test(sub.clone(), settings::Expect::Deny)];
+    let jwts = vec![JwtSettings { user_claim: "email".into(), ..issuer() }];
+    let plan = Plan { jwts, tests, ..plan(USERS) };
+    plan.validate(&mut |key, text| panic!("{key}: {text}"));
+    assert!(plan.explain(claims(mail.clone()), None, "handshake", None).unwrap().allowed);
+    assert!(!plan.explain(claims(sub.clone()), None, "handshake", None).unwrap().allowed);
+    let fetch: Arc<dyn Fetch> = Arc::new(NoFetch);
+    let access = Access::new(&plan, &fetch).unwrap();
+    assert_eq!(access.user_of(&claims(mail)).as_deref(), Some("ann@x"));
+    assert_eq!(access.user_of(&claims(sub)), None);
 }

@@ -107,8 +107,7 @@ async fn identity(api: &Api, question: &Question) -> Result<Arc<Identity>, ApiEr
     let changed = Arc::make_mut(&mut who);
     if let Some(claims) = &question.identity {
         changed.claims.extend(claims.clone());
-        let user = claims.get("sub").and_then(Value::as_str).map(Into::into);
-        changed.user = user.or(changed.user.take());
+        changed.user = api.broker().policy().user_of(claims).or(changed.user.take());
     }
     if let Some(key) = &question.key {
         changed.key = Some(key.as_str().into());

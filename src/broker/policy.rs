@@ -181,6 +181,14 @@ pub trait Policy: Send + Sync + 'static {
         }
     }
 
+    /// The user that claims name, to explain what somebody with these claims could do.
+    fn user_of(&self, claims: &Map<String, Value>) -> Option<Arc<str>> {
+        match self.inner() {
+            Some(inner) => inner.user_of(claims),
+            None => claims.get("sub").and_then(Value::as_str).map(Into::into),
+        }
+    }
+
     /// What would be decided if this identity asked for an action (`publish`, `subscribe`, `handshake`, `service`,
     /// `api`), and why. Nothing takes effect, nothing is counted.
     fn explain(&self, who: &Identity, action: &str, channel: Option<&str>) -> Explanation {
