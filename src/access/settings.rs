@@ -254,6 +254,9 @@ impl JwtSettings {
         if self.algorithms.windows(2).any(|two| two[0].family() != two[1].family()) && self.jwks_url.is_none() {
             problem("algorithms", "one key is for one family of algorithms".into());
         }
+        if let Err((key, why)) = super::jwt::check(self) {
+            problem(key, why);
+        }
         if let Some(url) = &self.jwks_url {
             super::jwks::check_url(url, hosts).unwrap_or_else(|why| problem("jwks_url", why));
         }

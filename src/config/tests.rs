@@ -205,6 +205,18 @@ expect = "deny"
 }
 
 #[test]
+fn keys_of_issuers_that_cannot_be_used_are_found_before_the_start() {
+    for (key, wanted) in [
+        ("secret = \"hunter2\"", "b.toml:3: jwt[0].secret: the secret must hold at least 32 bytes"),
+        ("secret = \"base64:hunter2!\"", "b.toml:3: jwt[0].secret: the secret is not base64"),
+        ("public_key = \"x\"\nalgorithms = [\"RS256\"]", "b.toml:3: jwt[0].public_key: public_key is no PEM"),
+    ] {
+        let found = problems(&format!("[[jwt]]\nissuer = \"x\"\n{key}\n[[rule]]\nallow = \"handshake\"\n"), &[], &[]);
+        assert!(found.len() == 1 && found[0].starts_with(wanted) && !found[0].contains("hunter"), "{found:?}");
+    }
+}
+
+#[test]
 fn a_flag_needs_a_key_and_a_value() {
     assert!(Flag::set("broker.timeout").unwrap_err().contains("key=value"));
     assert_eq!(
