@@ -164,6 +164,11 @@ impl Policy for Access {
         Answer::Now(self.judge(asking, Action::Api, channel))
     }
 
+    fn may_resume(&self, who: &Identity, held: &[&str]) -> bool {
+        let allows = |action, channel| self.judge.decide(who, action, channel).allowed;
+        allows(Action::Handshake, None) && held.iter().all(|pattern| allows(Action::Subscribe, Some(*pattern)))
+    }
+
     fn is_refresh(&self, channel: &str) -> bool {
         channel == REFRESH && self.tokens.is_some()
     }

@@ -61,6 +61,8 @@ fn broker(rules: &str) -> Broker {
     broker_on(rules, Arc::new(MemoryEngine::with(&EngineSettings::default(), 1000)))
 }
 
+const OPEN: &str = "[[rule]]\nallow = [\"handshake\", \"subscribe\", \"publish\"]\n";
+
 fn broker_on(rules: &str, engine: Arc<dyn Engine>) -> Broker {
     let fetch: Arc<dyn Fetch> = Arc::new(NoFetch);
     let policy = Arc::new(Access::new(&plan(rules), &fetch).unwrap());
@@ -291,6 +293,33 @@ async fn a_restart_remembers_what_is_revoked_and_forgets_what_is_over() {
     session(&after, &token("bob")).await;
     let left = engine.records().await.unwrap();
     assert_eq!(left.len(), 2, "that of bob's session is there, that of his revocation is not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_with_other_rules_ends_sessions_that_hold_what_is_no_longer_allowed() {
+    let rules =
+        |denied: &str| format!("[[rule]]\ndeny = \"{denied}\"\nchannel = \"/secret/x\"\nwho = \"user:ann\"\n{OPEN}");
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::with(&EngineSettings::default(), 1000));
+    let before = broker_on(&rules("publish"), Arc::clone(&engine));
+    let (wide, narrow, bob) = (
+        session(&before, &token("ann")).await,
+        session(&before, &token("ann")).await,
+        session(&before, &token("bob")).await,
+    );
+    for (session, pattern) in [(&wide, "/secret/**"), (&narrow, "/free"), (&bob, "/secret/**")] {
+        assert_eq!(subscribe(&before, session, pattern).await, None);
+    }
+    let after = broker_on(&rules("subscribe"), Arc::clone(&engine));
+    after.recover().await.unwrap();
+    let gone = connect(&after, &caller(&[]), &wide).await.err().unwrap();
+    assert!(matches!(gone.error, Some(ProtocolError::SessionUnknown(_))), "{gone:?}");
+    assert!(connect(&after, &caller(&[]), &narrow).await.is_ok());
+    assert!(connect(&after, &caller(&[]), &bob).await.is_ok());
+    assert_eq!(engine.records().await.unwrap().len(), 2);
+    let shut = broker_on(&rules("handshake"), Arc::clone(&engine));
+    shut.recover().await.unwrap();
+    assert!(connect(&shut, &caller(&[]), &narrow).await.is_err());
+    assert!(connect(&shut, &caller(&[]), &bob).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -144,6 +144,12 @@ pub trait Policy: Send + Sync + 'static {
         }
     }
 
+    /// Whether a session that was made before a restart may go on and hold what it does: the policy may be another one now.
+    /// Asked for every session at the start: must answer at once.
+    fn may_resume(&self, who: &Identity, held: &[&str]) -> bool {
+        self.inner().is_none_or(|inner| inner.may_resume(who, held))
+    }
+
     /// Whether publishing to this channel shows a new proof of who the session belongs to.
     fn is_refresh(&self, channel: &str) -> bool {
         self.inner().is_some_and(|inner| inner.is_refresh(channel))

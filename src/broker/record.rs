@@ -92,12 +92,14 @@ impl Broker {
     pub async fn recover(&self) -> Result<(), EngineError> {
         let newest = self.engine().newest();
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
-        let mut count = 0;
+        let (mut count, mut refused) = (0, 0);
         for (id, bytes) in self.engine().records().await? {
             let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
                 self.recover_revocation(id, &bytes, wall_clock_ms()).await?;
                 continue;
             };
+            let held: Vec<&str> = record.subscriptions.iter().map(|(pattern, _)| &**pattern).collect();
+            let may_resume = self.policy().may_resume(&record.identity, &held);
             let standing = Standing {
                 handed: newest,
                 sent: newest,
@@ -109,12 +111,21 @@ impl Broker {
                 deadline,
                 restored: VecDeque::new(),
             };
-            self.make(id, record, standing);
+            let session = self.make(id, record, standing);
             self.metrics().sessions.inc();
-            count += 1;
+            if may_resume {
+                count += 1;
+            } else {
+                // Ended rather than left out, so that whoever was told of it hears that it is over.
+                self.end(&session, End::Unauthorised).await;
+                refused += 1;
+            }
         }
         if count > 0 {
             tracing::info!(sessions = count, "sessions go on from their records");
+        }
+        if refused > 0 {
+            tracing::info!(sessions = refused, "sessions do not go on: they held what is no longer allowed");
         }
         Ok(())
     }
