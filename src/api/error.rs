@@ -118,6 +118,7 @@ impl From<Denial> for ApiError {
         match denial {
             Denial::NotAuthenticated(reason) => Self::new(StatusCode::UNAUTHORIZED, "not_authenticated", reason),
             Denial::Denied(reason) => Self::new(StatusCode::FORBIDDEN, "denied", reason),
+            Denial::NotNow(reason, after) => Self::new(StatusCode::FORBIDDEN, "denied", reason).retryable(after),
             Denial::RateLimited(after) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many of these for now").retryable(after)
             }

@@ -74,6 +74,8 @@ pub enum Denial {
     NotAuthenticated(String),
     /// It is not allowed, with the reason.
     Denied(String),
+    /// It is not allowed now, with the reason; after this time it may be.
+    NotNow(String, Duration),
     /// Too often; try again after this.
     RateLimited(Duration),
     /// Whoever decides cannot be asked now.
@@ -274,7 +276,7 @@ impl Denial {
     pub(crate) fn error(self, denied: impl FnOnce(std::borrow::Cow<'static, str>) -> ProtocolError) -> ProtocolError {
         match self {
             Self::NotAuthenticated(reason) => ProtocolError::NotAuthenticated(reason.into()),
-            Self::Denied(reason) => denied(reason.into()),
+            Self::Denied(reason) | Self::NotNow(reason, _) => denied(reason.into()),
             Self::RateLimited(wait) => ProtocolError::RateLimited(Some(wait)),
             Self::Unavailable => ProtocolError::PolicyUnavailable,
         }
