@@ -285,7 +285,11 @@ async fn a_restart_remembers_what_is_revoked_and_forgets_what_is_over() {
     let (stolen, now) = (token_with("ann", json!({"jti": "one"})), wall_clock_ms());
     before.revoke(Revocation::Token("one".into()), None, now).await.unwrap();
     before.revoke(Revocation::User("bob".into()), Some(HOUR), now - 2 * 3_600_000).await.unwrap();
-    assert_eq!(engine.records().await.unwrap().len(), 2);
+    let records = engine.records().await.unwrap();
+    assert_eq!(records.len(), 2);
+    for (id, _) in records {
+        assert!(before.knows(id).await.is_ok_and(|is_known| !is_known), "a revocation is no session to deliver to");
+    }
     let after = broker_on(USERS, Arc::clone(&engine));
     after.recover().await.unwrap();
     let (refused, _) = handshake(&after, &caller(&[]), json!({ "token": stolen })).await;

@@ -41,6 +41,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether a stored record is that of a session.
+    pub(super) fn is_one(bytes: &[u8]) -> bool {
+        serde_json::from_slice::<Self>(bytes).is_ok()
+    }
+
     fn of(session: &Session, state: &State) -> Self {
         Self {
             subscriptions: state.subscriptions.iter().map(|s| (Arc::clone(&s.pattern), s.since)).collect(),
