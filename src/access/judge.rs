@@ -99,8 +99,14 @@ impl Judge {
     }
 }
 
+/// The user that claims name, by the first of the issuers' `user_claim` that is there.
+pub fn user_of(claims: &Map<String, Value>, user_claims: &[String]) -> Option<Arc<str>> {
+    let names = user_claims.iter().filter_map(|name| claims.get(name)?.as_str());
+    names.filter(|name| !name.is_empty()).map(Into::into).next()
+}
+
 /// Somebody with these claims, or this key, or nobody in particular.
-pub fn somebody(claims: Map<String, Value>, user_claim: &str, key: Option<&str>) -> Identity {
-    let user = claims.get(user_claim).and_then(Value::as_str).map(Into::into);
+pub fn somebody(claims: Map<String, Value>, user_claims: &[String], key: Option<&str>) -> Identity {
+    let user = user_of(&claims, user_claims);
     Identity { user, key: key.map(Into::into), claims, ..Identity::default() }
 }

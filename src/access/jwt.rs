@@ -305,15 +305,7 @@ impl Keys {
             (None, Some(file)) => read(file)?,
             (None, None) => return Err("has no key".into()),
         };
-        let family = settings.algorithms.first().map(|algorithm| algorithm.family());
-        let key = match family {
-            Some(AlgorithmFamily::Rsa) => DecodingKey::from_rsa_pem(pem.as_bytes()),
-            Some(AlgorithmFamily::Ec) => DecodingKey::from_ec_pem(pem.as_bytes()),
-            Some(AlgorithmFamily::Ed) => DecodingKey::from_ed_pem(pem.as_bytes()),
-            _ => return Err("algorithms must name what the public key is for".into()),
-        };
-        let key = key.map_err(|_| "public_key is no PEM of a public key for these algorithms")?;
-        Ok(own(key, settings.algorithms.clone()))
+        Ok(own(public(&pem, &settings.algorithms)?, settings.algorithms.clone()))
     }
 
     fn here(&self, head: &Head) -> Lookup {
@@ -326,6 +318,32 @@ impl Keys {
 
 fn read(file: &std::path::Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// A public key from its PEM, for algorithms of one family.
+fn public(pem: &str, algorithms: &[Algorithm]) -> Result<DecodingKey, String> {
+    let key = match algorithms.first().map(|algorithm| algorithm.family()) {
+        Some(AlgorithmFamily::Rsa) => DecodingKey::from_rsa_pem(pem.as_bytes()),
+        Some(AlgorithmFamily::Ec) => DecodingKey::from_ec_pem(pem.as_bytes()),
+        Some(AlgorithmFamily::Ed) => DecodingKey::from_ed_pem(pem.as_bytes()),
+        _ => return Err("algorithms must name what the public key is for".into()),
+    };
+    key.map_err(|_| "public_key is no PEM of a public key for these algorithms".into())
+}
+
+/// Whether a key that stands in an entry itself can be used; files and variables may be there only where the broker
+/// starts.
+///
+/// # Errors
+/// The name of the setting, and what is wrong, without the secret.
+pub fn check(settings: &JwtSettings) -> Result<(), (&'static str, String)> {
+    if settings.secret.is_some() {
+        secret(settings).map_err(|why| ("secret", why))?;
+    }
+    if let Some(pem) = &settings.public_key {
+        public(pem, &settings.algorithms).map_err(|why| ("public_key", why))?;
+    }
+    Ok(())
 }
 
 /// The shared secret of an entry, if it has one.

@@ -69,21 +69,21 @@ impl Plan {
         self.common.validate(&mut |key, text| problem(format!("access.{key}"), text));
         let mut names = HashSet::new();
         for (n, key) in self.keys.iter().enumerate() {
-            key.validate(&mut |name, text| problem(format!("key.{n}.{name}"), text));
+            key.validate(&mut |name, text| problem(format!("key[{n}].{name}"), text));
             if !names.insert(&key.name) {
-                problem(format!("key.{n}.name"), "stands twice; one key may have several hashes".into());
+                problem(format!("key[{n}].name"), "stands twice; one key may have several hashes".into());
             }
         }
         for (n, jwt) in self.jwts.iter().enumerate() {
-            jwt.validate(&self.common.jwks_hosts, &mut |name, text| problem(format!("jwt.{n}.{name}"), text));
+            jwt.validate(&self.common.jwks_hosts, &mut |name, text| problem(format!("jwt[{n}].{name}"), text));
         }
         for (n, rule) in self.rules.iter().enumerate() {
-            rule.validate(&mut |name, text| problem(format!("rule.{n}.{name}"), text));
+            rule.validate(&mut |name, text| problem(format!("rule[{n}].{name}"), text));
         }
         if self.is_on() && self.rules.is_empty() && self.keys.iter().all(|key| key.rule.is_empty()) {
             let section = if self.keys.is_empty() { "jwt" } else { "key" };
             let text = "there are keys or issuers but no rule, so that nobody could do anything; add a [[rule]]";
-            problem(format!("{section}.0"), text.into());
+            problem(format!("{section}[0]"), text.into());
         }
         if is_sound.get() {
             self.run_tests(&mut problem);
@@ -96,8 +96,8 @@ impl Plan {
             Err(why) => return problem("rule".into(), why),
         };
         for (n, test) in self.tests.iter().enumerate() {
-            if let Some(why) = check::failure(&judge, test) {
-                problem(format!("rule_test.{n}"), why);
+            if let Some(why) = check::failure(&judge, &self.user_claims(), test) {
+                problem(format!("rule_test[{n}]"), why);
             }
         }
     }
@@ -121,7 +121,14 @@ impl Plan {
         if let Some(name) = key.filter(|name| judge.keys.named(name).is_none()) {
             return Err(format!("there is no key named \"{name}\""));
         }
-        let user_claim = self.jwts.first().map_or("sub", |jwt| &jwt.user_claim);
-        Ok(judge.explain(&somebody(claims, user_claim, key), action, channel))
+        Ok(judge.explain(&somebody(claims, &self.user_claims(), key), action, channel))
+    }
+
+    /// The claims that may say who the user is, in the order of the issuers.
+    fn user_claims(&self) -> Vec<String> {
+        match self.jwts.as_slice() {
+            [] => vec!["sub".into()],
+            issuers => issuers.iter().map(|jwt| jwt.user_claim.clone()).collect(),
+        }
     }
 }

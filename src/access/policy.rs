@@ -4,7 +4,7 @@
 
 use super::{
     Plan,
-    judge::Judge,
+    judge::{Judge, user_of},
     jwks::Fetch,
     jwt::Tokens,
     revocation::Revocations,
@@ -17,7 +17,7 @@ use crate::{
     engine::Answer,
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 use std::{sync::Arc, time::Duration};
 
 /// Where a session shows a new token for the same user.
@@ -29,6 +29,7 @@ pub struct Access {
     tokens: Option<Arc<Tokens>>,
     revoked: Arc<Revocations>,
     cookies: Vec<String>,
+    user_claims: Vec<String>,
     most: usize,
 }
 
@@ -51,6 +52,7 @@ impl Access {
             tokens,
             revoked: Arc::new(Revocations::new(plan.common.max_revocations, plan.common.revocation_time)),
             cookies: plan.jwts.iter().filter_map(|jwt| jwt.cookie.clone()).collect(),
+            user_claims: plan.user_claims(),
             most: plan.common.max_credential_bytes,
         })
     }
@@ -162,6 +164,11 @@ impl Policy for Access {
         Answer::Now(self.judge(asking, Action::Api, channel))
     }
 
+    fn may_resume(&self, who: &Identity, held: &[&str]) -> bool {
+        let allows = |action, channel| self.judge.decide(who, action, channel).allowed;
+        allows(Action::Handshake, None) && held.iter().all(|pattern| allows(Action::Subscribe, Some(*pattern)))
+    }
+
     fn is_refresh(&self, channel: &str) -> bool {
         channel == REFRESH && self.tokens.is_some()
     }
@@ -201,6 +208,10 @@ impl Policy for Access {
 
     fn revoked_before(&self, revoked: Revoked) {
         self.revoked.restore(revoked);
+    }
+
+    fn user_of(&self, claims: &Map<String, Value>) -> Option<Arc<str>> {
+        user_of(claims, &self.user_claims)
     }
 
     fn explain(&self, who: &Identity, action: &str, channel: Option<&str>) -> Explanation {

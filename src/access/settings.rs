@@ -228,7 +228,7 @@ impl KeySettings {
             }
         }
         for (n, rule) in self.rule.iter().enumerate() {
-            rule.validate(&mut |key, text| problem(&format!("rule.{n}.{key}"), text));
+            rule.validate(&mut |key, text| problem(&format!("rule[{n}].{key}"), text));
         }
     }
 }
@@ -253,6 +253,9 @@ impl JwtSettings {
         }
         if self.algorithms.windows(2).any(|two| two[0].family() != two[1].family()) && self.jwks_url.is_none() {
             problem("algorithms", "one key is for one family of algorithms".into());
+        }
+        if let Err((key, why)) = super::jwt::check(self) {
+            problem(key, why);
         }
         if let Some(url) = &self.jwks_url {
             super::jwks::check_url(url, hosts).unwrap_or_else(|why| problem("jwks_url", why));
@@ -284,7 +287,7 @@ impl RuleSettings {
             problem("allow", "a rule has either allow or deny, and names at least one action".into());
         }
         for (n, who) in self.who.iter().enumerate() {
-            rule::Who::parse(who).map(drop).unwrap_or_else(|why| problem(&format!("who.{n}"), why));
+            rule::Who::parse(who).map(drop).unwrap_or_else(|why| problem(&format!("who[{n}]"), why));
         }
         if let Some(channel) = &self.channel {
             let shape = rule::Shape::parse(channel, ChannelLimits::default());

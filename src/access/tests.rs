@@ -5,7 +5,8 @@ use super::{hidden::Hidden, mint::mint, *};
 use crate::{
     bayeux::{ConnectionType, DecodeLimits, ProtocolError, Reconnect, Reply, decode},
     broker::{
-        Answered, Broker, BrokerSettings, Caller, Connect, Credentials, Plugins, Revocation, Session, wall_clock_ms,
+        Answered, Broker, BrokerSettings, Caller, Connect, Credentials, Plugins, Policy, Revocation, Session,
+        wall_clock_ms,
     },
     engine::{Answer, Engine, EngineSettings, MemoryEngine},
 };
@@ -59,6 +60,8 @@ const USERS: &str = r#"
 fn broker(rules: &str) -> Broker {
     broker_on(rules, Arc::new(MemoryEngine::with(&EngineSettings::default(), 1000)))
 }
+
+const OPEN: &str = "[[rule]]\nallow = [\"handshake\", \"subscribe\", \"publish\"]\n";
 
 fn broker_on(rules: &str, engine: Arc<dyn Engine>) -> Broker {
     let fetch: Arc<dyn Fetch> = Arc::new(NoFetch);
@@ -282,7 +285,11 @@ async fn a_restart_remembers_what_is_revoked_and_forgets_what_is_over() {
     let (stolen, now) = (token_with("ann", json!({"jti": "one"})), wall_clock_ms());
     before.revoke(Revocation::Token("one".into()), None, now).await.unwrap();
     before.revoke(Revocation::User("bob".into()), Some(HOUR), now - 2 * 3_600_000).await.unwrap();
-    assert_eq!(engine.records().await.unwrap().len(), 2);
+    let records = engine.records().await.unwrap();
+    assert_eq!(records.len(), 2);
+    for (id, _) in records {
+        assert!(before.knows(id).await.is_ok_and(|is_known| !is_known), "a revocation is no session to deliver to");
+    }
     let after = broker_on(USERS, Arc::clone(&engine));
     after.recover().await.unwrap();
     let (refused, _) = handshake(&after, &caller(&[]), json!({ "token": stolen })).await;
@@ -290,6 +297,33 @@ async fn a_restart_remembers_what_is_revoked_and_forgets_what_is_over() {
     session(&after, &token("bob")).await;
     let left = engine.records().await.unwrap();
     assert_eq!(left.len(), 2, "that of bob's session is there, that of his revocation is not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_with_other_rules_ends_sessions_that_hold_what_is_no_longer_allowed() {
+    let rules =
+        |denied: &str| format!("[[rule]]\ndeny = \"{denied}\"\nchannel = \"/secret/x\"\nwho = \"user:ann\"\n{OPEN}");
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::with(&EngineSettings::default(), 1000));
+    let before = broker_on(&rules("publish"), Arc::clone(&engine));
+    let (wide, narrow, bob) = (
+        session(&before, &token("ann")).await,
+        session(&before, &token("ann")).await,
+        session(&before, &token("bob")).await,
+    );
+    for (session, pattern) in [(&wide, "/secret/**"), (&narrow, "/free"), (&bob, "/secret/**")] {
+        assert_eq!(subscribe(&before, session, pattern).await, None);
+    }
+    let after = broker_on(&rules("subscribe"), Arc::clone(&engine));
+    after.recover().await.unwrap();
+    let gone = connect(&after, &caller(&[]), &wide).await.err().unwrap();
+    assert!(matches!(gone.error, Some(ProtocolError::SessionUnknown(_))), "{gone:?}");
+    assert!(connect(&after, &caller(&[]), &narrow).await.is_ok());
+    assert!(connect(&after, &caller(&[]), &bob).await.is_ok());
+    assert_eq!(engine.records().await.unwrap().len(), 2);
+    let shut = broker_on(&rules("handshake"), Arc::clone(&engine));
+    shut.recover().await.unwrap();
+    assert!(connect(&shut, &caller(&[]), &narrow).await.is_err());
+    assert!(connect(&shut, &caller(&[]), &bob).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,7 +349,7 @@ fn a_plan_that_lets_nobody_do_anything_is_refused_and_rule_tests_are_run() {
         found
     };
     let shut = problems(&Plan { jwts: vec![issuer()], ..Plan::default() });
-    assert!(shut[0].starts_with("jwt.0: there are keys or issuers but no rule"), "{shut:?}");
+    assert!(shut[0].starts_with("jwt[0]: there are keys or issuers but no rule"), "{shut:?}");
     let test = |who: Value, expect| RuleTestSettings {
         who: who.as_object().cloned().unwrap(),
         key: None,
@@ -333,10 +367,33 @@ fn a_plan_that_lets_nobody_do_anything_is_refused_and_rule_tests_are_run() {
     assert_eq!(failed.len(), 2, "{failed:?}");
     assert!(
         failed[0]
-            .starts_with("rule_test.1: subscribe /users/ann/** was expected to be allowed, but is denied by no rule")
+            .starts_with("rule_test[1]: subscribe /users/ann/** was expected to be allowed, but is denied by no rule")
     );
     assert!(
         failed[1]
-            .starts_with("rule_test.2: subscribe /users/ann/** was expected to be denied, but is allowed by rule[1]")
+            .starts_with("rule_test[2]: subscribe /users/ann/** was expected to be denied, but is allowed by rule[1]")
     );
+}
+
+#[test]
+fn written_claims_name_the_user_as_tokens_do() {
+    let claims = |value: Value| value.as_object().cloned().unwrap();
+    let test = |who: Value, expect| RuleTestSettings {
+        who: claims(who),
+        key: None,
+        action: rule::Action::Handshake,
+        channel: None,
+        expect,
+    };
+    let (mail, sub) = (json!({"email": "ann@x", "sub": "7"}), json!({"sub": "ann"}));
+    let tests = vec![test(mail.clone(), settings::Expect::Allow), test(sub.clone(), settings::Expect::Deny)];
+    let jwts = vec![JwtSettings { user_claim: "email".into(), ..issuer() }];
+    let plan = Plan { jwts, tests, ..plan(USERS) };
+    plan.validate(&mut |key, text| panic!("{key}: {text}"));
+    assert!(plan.explain(claims(mail.clone()), None, "handshake", None).unwrap().allowed);
+    assert!(!plan.explain(claims(sub.clone()), None, "handshake", None).unwrap().allowed);
+    let fetch: Arc<dyn Fetch> = Arc::new(NoFetch);
+    let access = Access::new(&plan, &fetch).unwrap();
+    assert_eq!(access.user_of(&claims(mail)).as_deref(), Some("ann@x"));
+    assert_eq!(access.user_of(&claims(sub)), None);
 }

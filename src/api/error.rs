@@ -118,6 +118,7 @@ impl From<Denial> for ApiError {
         match denial {
             Denial::NotAuthenticated(reason) => Self::new(StatusCode::UNAUTHORIZED, "not_authenticated", reason),
             Denial::Denied(reason) => Self::new(StatusCode::FORBIDDEN, "denied", reason),
+            Denial::NotNow(reason, after) => Self::new(StatusCode::FORBIDDEN, "denied", reason).retryable(after),
             Denial::RateLimited(after) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many of these for now").retryable(after)
             }
@@ -145,6 +146,10 @@ impl From<ProtocolError> for ApiError {
             }
             ProtocolError::TooManyMessages => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_items", "more messages than api.max_items")
+            }
+            ProtocolError::Timeout => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body took longer than api.body_read_timeout")
+                    .retryable(Duration::from_secs(1))
             }
             ProtocolError::UnsupportedMediaType => Self::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -79,6 +79,7 @@ pub struct Decision {
     post, path = "/api/v1/explain", tag = "access", request_body = Question,
     responses(
         (status = 200, description = "What would be decided", body = Decision),
+        (status = 408, description = "The body did not come in time", body = Failure),
         (status = 413, description = "The body is too large", body = Failure),
         (status = 415, description = "The body is not JSON", body = Failure), Refused,
     ),
@@ -106,8 +107,7 @@ async fn identity(api: &Api, question: &Question) -> Result<Arc<Identity>, ApiEr
     let changed = Arc::make_mut(&mut who);
     if let Some(claims) = &question.identity {
         changed.claims.extend(claims.clone());
-        let user = claims.get("sub").and_then(Value::as_str).map(Into::into);
-        changed.user = user.or(changed.user.take());
+        changed.user = api.broker().policy().user_of(claims).or(changed.user.take());
     }
     if let Some(key) = &question.key {
         changed.key = Some(key.as_str().into());

@@ -66,6 +66,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawV
     post, path = "/api/v1/publish", tag = "publish", request_body = PublishBody,
     responses(
         (status = 200, description = "At least one message was accepted", body = Published),
+        (status = 408, description = "The body did not come in time", body = Failure),
         (status = 413, description = "The body is too large, or holds too many messages", body = Failure),
         (status = 415, description = "The body is not JSON", body = Failure),
         Refused,

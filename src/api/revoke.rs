@@ -69,6 +69,7 @@ pub struct Revoked {
     post, path = "/api/v1/revoke", tag = "access", request_body = ToRevoke,
     responses(
         (status = 200, description = "It counts no more", body = Revoked),
+        (status = 408, description = "The body did not come in time", body = Failure),
         (status = 413, description = "The body is too large", body = Failure),
         (status = 415, description = "The body is not JSON", body = Failure), Refused,
     ),

@@ -254,6 +254,7 @@ pub async fn unsubscribe(api: &Api, asking: &Asking, parts: &Parts, id: &str) ->
     responses(
         (status = 200, description = "It has its place in the log", body = Delivered),
         (status = 404, description = "There is no such session", body = Failure),
+        (status = 408, description = "The body did not come in time", body = Failure),
         (status = 413, description = "The body is too large", body = Failure),
         (status = 415, description = "The body is not JSON", body = Failure), Refused,
     ),
@@ -278,6 +279,7 @@ pub async fn deliver(api: &Api, asking: &Asking, id: &str, body: &[u8]) -> Outco
     params(("sub" = String, Path, description = "The user, as `sub` of its tokens says")), request_body = Letter,
     responses(
         (status = 200, description = "How many sessions it is for; none is no failure", body = DeliveredToUser),
+        (status = 408, description = "The body did not come in time", body = Failure),
         (status = 413, description = "The body is too large", body = Failure),
         (status = 415, description = "The body is not JSON", body = Failure), Refused,
     ),

@@ -34,12 +34,20 @@ pub struct Entry {
     pub(super) metrics: Metrics,
 }
 
+/// What is asked before somebody has a session.
+const HANDSHAKE: &str = "authorise.handshake";
+/// Longest wait that a client is asked for, in milliseconds: a day. Timers of browsers do not reach much further.
+const LONGEST_WAIT_MS: u64 = 86_400_000;
+
 /// What a backend says.
 #[derive(Debug, Deserialize)]
 struct Verdict {
     allow: bool,
     #[serde(default)]
     reason: String,
+    /// When a denied handshake may be tried again, in milliseconds.
+    #[serde(default)]
+    interval: Option<u64>,
     #[serde(default, deserialize_with = "present")]
     data: Option<Box<RawValue>>,
 }
@@ -115,7 +123,7 @@ impl Policy for Hooks {
     fn may_handshake(&self, asking: &Asking, ext: Option<&RawValue>) -> Answer<Result<(), Denial>> {
         let first = self.inner.may_handshake(asking, ext);
         let Some(asked) = self.asked(asking, HookPoint::Handshake, |_| true) else { return first };
-        let mut question = self.question("authorise.handshake", asking);
+        let mut question = self.question(HANDSHAKE, asking);
         question.ext = ext.map(ToOwned::to_owned);
         Answer::later(async move {
             first.await?;
@@ -180,6 +188,9 @@ impl Entry {
         self.metrics.asked(outcome.as_ref().err());
         match outcome {
             Ok(verdict) if verdict.allow => Ok(verdict.data),
+            Ok(Verdict { reason, interval: Some(wait), .. }) if question.kind == HANDSHAKE => {
+                Err(Denial::NotNow(reason, Duration::from_millis(wait.min(LONGEST_WAIT_MS))))
+            }
             Ok(verdict) => Err(Denial::Denied(verdict.reason)),
             // Whatever happens to failures: a backend that answers so says no.
             Err(Failure::Status(401 | 403)) => Err(Denial::Denied(String::new())),

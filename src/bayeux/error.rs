@@ -41,7 +41,7 @@ pub enum ProtocolError {
     ChannelInvalid,
     /// `405` – the message id is not usable.
     MessageIdInvalid,
-    /// `408` – a service call found no answer in time.
+    /// `408` – a service call found no answer in time, or a request did not come whole in time.
     Timeout,
     /// `409` – the request contradicts something newer, with the reason.
     Conflict(Cow<'static, str>),

@@ -3,7 +3,7 @@
 //!
 //! Called by the API after it asked who sends the request. The rules on publishing are asked here, for each message.
 
-use super::{Asking, Broker, Denial, End, Session, wall_clock_ms};
+use super::{Asking, Broker, Denial, End, Session, record::Record, wall_clock_ms};
 use crate::{
     bayeux::{ChannelKind, ClientId, ProtocolError, Seq, channel},
     engine::Draft,
@@ -159,7 +159,9 @@ impl Broker {
         if self.sessions().get(id).is_some() {
             return Ok(true);
         }
-        self.engine().load(id).await.map(|record| record.is_some()).map_err(|_| unavailable())
+        // Others keep records, too, under ids that anybody can work out.
+        let record = self.engine().load(id).await.map_err(|_| unavailable())?;
+        Ok(record.is_some_and(|bytes| Record::is_one(&bytes)))
     }
 
     /// Ends a session; its client is told. False when it was over already.

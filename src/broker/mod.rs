@@ -58,6 +58,7 @@ use crate::{
 };
 use browser::Browsers;
 use lane::Lane;
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use std::{
     sync::{Arc, OnceLock},
@@ -88,6 +89,7 @@ struct Inner {
     lanes: Vec<Lane>,
     browsers: Browsers,
     throttle: Throttle,
+    revocations: Mutex<revoked::Stored>,
     metrics: Metrics,
     /// Service calls whose answers are still to come, and what else must end in good order.
     calls: TaskTracker,
@@ -151,6 +153,7 @@ impl Broker {
             lanes: (0..lanes).map(|_| Lane::new(newest)).collect(),
             browsers: Browsers::default(),
             throttle: Throttle::default(),
+            revocations: Mutex::default(),
             calls: TaskTracker::new(),
             stopping: watch::Sender::new(false),
             stopped_at: OnceLock::new(),
@@ -322,6 +325,10 @@ impl Broker {
 
     pub(crate) fn throttle(&self) -> &Throttle {
         &self.0.throttle
+    }
+
+    fn revocations(&self) -> &Mutex<revoked::Stored> {
+        &self.0.revocations
     }
 
     pub(crate) fn lane(&self, number: usize) -> &Lane {

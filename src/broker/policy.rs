@@ -74,6 +74,8 @@ pub enum Denial {
     NotAuthenticated(String),
     /// It is not allowed, with the reason.
     Denied(String),
+    /// It is not allowed now, with the reason; after this time it may be.
+    NotNow(String, Duration),
     /// Too often; try again after this.
     RateLimited(Duration),
     /// Whoever decides cannot be asked now.
@@ -144,6 +146,12 @@ pub trait Policy: Send + Sync + 'static {
         }
     }
 
+    /// Whether a session that was made before a restart may go on and hold what it does: the policy may be another one now.
+    /// Asked for every session at the start: must answer at once.
+    fn may_resume(&self, who: &Identity, held: &[&str]) -> bool {
+        self.inner().is_none_or(|inner| inner.may_resume(who, held))
+    }
+
     /// Whether publishing to this channel shows a new proof of who the session belongs to.
     fn is_refresh(&self, channel: &str) -> bool {
         self.inner().is_some_and(|inner| inner.is_refresh(channel))
@@ -178,6 +186,14 @@ pub trait Policy: Send + Sync + 'static {
     fn revoked_before(&self, revoked: Revoked) {
         if let Some(inner) = self.inner() {
             inner.revoked_before(revoked);
+        }
+    }
+
+    /// The user that claims name, to explain what somebody with these claims could do.
+    fn user_of(&self, claims: &Map<String, Value>) -> Option<Arc<str>> {
+        match self.inner() {
+            Some(inner) => inner.user_of(claims),
+            None => claims.get("sub").and_then(Value::as_str).map(Into::into),
         }
     }
 
@@ -260,7 +276,7 @@ impl Denial {
     pub(crate) fn error(self, denied: impl FnOnce(std::borrow::Cow<'static, str>) -> ProtocolError) -> ProtocolError {
         match self {
             Self::NotAuthenticated(reason) => ProtocolError::NotAuthenticated(reason.into()),
-            Self::Denied(reason) => denied(reason.into()),
+            Self::Denied(reason) | Self::NotNow(reason, _) => denied(reason.into()),
             Self::RateLimited(wait) => ProtocolError::RateLimited(Some(wait)),
             Self::Unavailable => ProtocolError::PolicyUnavailable,
         }

@@ -44,6 +44,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether a stored record is that of a session.
+    pub(super) fn is_one(bytes: &[u8]) -> bool {
+        serde_json::from_slice::<Self>(bytes).is_ok()
+    }
+
     /// The same with the place where it stands.
     pub(super) fn at(self, at: Seq) -> Self {
         Self { at: Some(at), ..self }
@@ -102,7 +107,7 @@ impl Broker {
         let newest = self.engine().newest();
         let stopped_at = self.take_stop().await?;
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
-        let mut count = 0;
+        let (mut count, mut refused) = (0, 0);
         for (id, bytes) in self.engine().records().await? {
             let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
                 self.recover_revocation(id, &bytes, wall_clock_ms()).await?;
@@ -110,6 +115,8 @@ impl Broker {
             };
             // Who acknowledges tells where it stands; of others nobody knows after a crash.
             let stands = stopped_at.filter(|_| !record.ack).map_or(newest, |at| record.at.unwrap_or(at));
+            let held: Vec<&str> = record.subscriptions.iter().map(|(pattern, _)| &**pattern).collect();
+            let may_resume = self.policy().may_resume(&record.identity, &held);
             let standing = Standing {
                 handed: stands,
                 sent: newest,
@@ -121,12 +128,21 @@ impl Broker {
                 deadline,
                 restored: VecDeque::new(),
             };
-            self.make(id, record, standing);
+            let session = self.make(id, record, standing);
             self.metrics().sessions.inc();
-            count += 1;
+            if may_resume {
+                count += 1;
+            } else {
+                // Ended rather than left out, so that whoever was told of it hears that it is over.
+                self.end(&session, End::Unauthorised).await;
+                refused += 1;
+            }
         }
         if count > 0 {
             tracing::info!(sessions = count, "sessions go on from their records");
+        }
+        if refused > 0 {
+            tracing::info!(sessions = refused, "sessions do not go on: they held what is no longer allowed");
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The sweep: ends sessions that were silent for too long or whose identity is over, and lets the log and the throttle
-//! forget.
+//! The sweep: ends sessions that were silent for too long or whose identity is over, and lets the log, the throttle
+//! and the list of revocations forget.
 //!
 //! One task of the broker. Looks at every session, wakes nobody who has nothing to hear.
 
@@ -27,6 +27,7 @@ impl Broker {
             }
         }
         self.end_those_over(now_ms).await;
+        self.forget_revocations(now_ms).await;
         self.engine().sweep(now_ms);
         self.throttle().sweep(now);
     }

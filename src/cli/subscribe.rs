@@ -51,6 +51,7 @@ fn tell(event: Event, out: &mut impl Write) -> Result<(), Failure> {
             out.flush()?;
         }
         Event::Subscribed { client_id } => notice(&format_args!("subscribed, session {client_id}")),
+        Event::Lost { reason, pause } if pause.is_zero() => notice(&format_args!("{reason}; trying again")),
         Event::Lost { reason, pause } => notice(&format_args!("{reason}; trying again in {pause:.1?}")),
     }
     Ok(())

@@ -57,6 +57,16 @@ pub(super) fn origin(given: &Node, path: &Path) -> Origin {
     given.at(path).map_or(Origin::Default, |node| node.origin.clone())
 }
 
+/// Who gave what is wrong at `path`. In an element of a list that is, when the very key was not given, whoever gave the
+/// element: what misses there has no line of its own.
+pub(super) fn blamed(given: &Node, path: &Path) -> Origin {
+    let elements =
+        path.0.iter().position(|step| matches!(step, Step::Index(_))).map_or(path.0.len(), |index| index + 1);
+    let within = (elements..=path.0.len()).rev().filter_map(|length| path.0.get(..length));
+    let node = within.filter_map(|steps| given.at(&Path(steps.to_vec()))).next();
+    node.map_or(Origin::Default, |node| node.origin.clone())
+}
+
 /// The values that are no tables, each with its path.
 fn leaves(value: Value) -> Vec<(Path, Value)> {
     fn walk(path: &Path, value: Value, found: &mut Vec<(Path, Value)>) {

@@ -100,7 +100,7 @@ impl Config {
         self.engine.validate(&mut |key, text| problem(format!("engine.{key}"), text));
         for (number, channel) in self.channel.iter().enumerate() {
             let limits = self.broker.channel_limits();
-            channel.validate(limits, &mut |key, text| problem(format!("channel.{number}.{key}"), text));
+            channel.validate(limits, &mut |key, text| problem(format!("channel[{number}].{key}"), text));
         }
         self.calls().validate(problem);
         self.access().validate(problem);
@@ -185,7 +185,7 @@ fn assemble(
 
     let config: Config = mend::fit(&mut given, &every_key(), &mut problems);
     config.validate(&mut |key, text| {
-        let origin = effective::origin(&given, &Path::of_dotted(&key));
+        let origin = effective::blamed(&given, &Path::of_dotted(&key));
         problems.push(Problem::new(origin, key, text));
     });
     let settings = effective::settings(&config, &given).unwrap_or_else(|error| {

@@ -167,6 +167,56 @@ fn every_room_validates_and_problems_name_who_set_the_value() {
 }
 
 #[test]
+fn what_is_wrong_in_a_list_is_told_with_its_line() {
+    let file = r#"
+[[key]]
+name = "shop"
+hash = "sha256:zz"
+[[key.rule]]
+allow = "publish"
+channel = "nope"
+[[rule]]
+who = "nobody"
+channel = "/x"
+[[jwt]]
+issuer = "x"
+[[channel]]
+pattern = "nope"
+"#;
+    let found = problems(file, &[], &[]);
+    let all =
+        ["4: key[0].hash: ", "7: key[0].rule[0].channel: ", "8: rule[0].allow: ", "9: rule[0].who[0]: ", "12: jwt[0]."];
+    for (found, wanted) in found.iter().zip(all.into_iter().chain(["14: channel[0].pattern: "])) {
+        assert!(found.starts_with(&format!("b.toml:{wanted}")), "{found} is not at {wanted}");
+    }
+    assert_eq!(found.len(), 6, "{found:?}");
+    let failing = r#"
+[[rule]]
+allow = "handshake"
+[[rule_test]]
+action = "handshake"
+expect = "allow"
+[[rule_test]]
+action = "handshake"
+expect = "deny"
+"#;
+    let found = problems(failing, &[], &[]);
+    assert!(found.len() == 1 && found[0].starts_with("b.toml:7: rule_test[1]: handshake "), "{found:?}");
+}
+
+#[test]
+fn keys_of_issuers_that_cannot_be_used_are_found_before_the_start() {
+    for (key, wanted) in [
+        ("secret = \"hunter2\"", "b.toml:3: jwt[0].secret: the secret must hold at least 32 bytes"),
+        ("secret = \"base64:hunter2!\"", "b.toml:3: jwt[0].secret: the secret is not base64"),
+        ("public_key = \"x\"\nalgorithms = [\"RS256\"]", "b.toml:3: jwt[0].public_key: public_key is no PEM"),
+    ] {
+        let found = problems(&format!("[[jwt]]\nissuer = \"x\"\n{key}\n[[rule]]\nallow = \"handshake\"\n"), &[], &[]);
+        assert!(found.len() == 1 && found[0].starts_with(wanted) && !found[0].contains("hunter"), "{found:?}");
+    }
+}
+
+#[test]
 fn a_flag_needs_a_key_and_a_value() {
     assert!(Flag::set("broker.timeout").unwrap_err().contains("key=value"));
     assert_eq!(

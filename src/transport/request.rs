@@ -100,7 +100,7 @@ where
             None => {
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
                 let waiting = tokio::time::timeout_at(deadline, body.frame());
-                waiting.await.map_err(|_| BadRequest::malformed("body", "too slow"))?
+                waiting.await.map_err(|_| BadRequest(ProtocolError::Timeout))?
             }
         };
         let Some(frame) = frame else { break };

@@ -18,6 +18,15 @@ fn block(language: &str) -> String {
     after.split("```").next().unwrap().to_owned()
 }
 
+/// Runs the commands of the page against a broker that is there already; what they print.
+async fn walk_through(url: &str) -> String {
+    let commands = block("sh").replace("http://127.0.0.1:8080/bayeux", url);
+    let commands: Vec<&str> = commands.lines().filter(|line| !line.ends_with('&')).collect();
+    let output = Command::new("bash").args(["-c", &commands.join("\n")]).kill_on_drop(true).output();
+    let output = timeout(Duration::from_secs(60), output).await.expect("the commands end").unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn the_example_works_as_it_stands() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port().to_string();
@@ -36,6 +45,10 @@ async fn the_example_works_as_it_stands() {
     assert_eq!(ann.publish("/chat/room", json!("ham")).await["successful"], true);
     ann.publish("/orders/7", json!({"total": 12})).await;
     let mut wanted = vec!["session_added", "'channel': '/orders/7', 'data': {'total': 12}"];
+    let shown = walk_through(&broker.url).await;
+    for text in ["Hello Ann", "403::publish_denied"] {
+        assert!(shown.contains(text), "{text} is not in {shown}");
+    }
     let find = async {
         while !wanted.is_empty() {
             let line = said.next_line().await.unwrap().unwrap();

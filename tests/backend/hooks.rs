@@ -81,6 +81,10 @@ async fn what_the_backend_denies_does_not_happen() {
     let reply = bob.handshake(json!({})).await;
     assert_eq!(reply["error"], "403:not _now__ later:handshake_denied");
     assert_eq!(reply["advice"]["reconnect"], "none");
+    backend.script("handshake", answers(&json!({"allow": false, "reason": "full", "interval": 7000}))).await;
+    let reply = bob.handshake(json!({})).await;
+    assert_eq!(reply["error"], "403:full:handshake_denied");
+    assert_eq!((&reply["advice"]["reconnect"], &reply["advice"]["interval"]), (&json!("handshake"), &json!(7000)));
     let question = &backend.posted("/script/chat").await[0]["body"]["data"];
     assert_eq!(question["headers"], json!({"x-tenant": "blue"}));
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod goodbye;
 mod log;
+mod revoked;
 
 use super::*;
 use crate::{

@@ -12,6 +12,25 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The shortest wait that is worth a try.
 const LEAST_WAIT: Duration = Duration::from_millis(100);
 
+/// Why there is no session, and when to ask again if whoever refused it says so.
+struct Refusal {
+    error: ProtocolError,
+    wait: Option<Duration>,
+}
+
+impl From<ProtocolError> for Refusal {
+    fn from(error: ProtocolError) -> Self {
+        Self { error, wait: None }
+    }
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        let wait = if let Denial::NotNow(_, wait) = &denial { Some(*wait) } else { None };
+        Self { error: denial.error(ProtocolError::HandshakeDenied), wait }
+    }
+}
+
 impl Broker {
     /// Handles a handshake. The reply stands alone in its response; the session is returned beside it.
     pub async fn handshake(&self, caller: &Caller, message: &Message<'_>) -> (Reply, Option<Arc<Session>>) {
@@ -24,7 +43,13 @@ impl Broker {
                 }
                 (reply, Some(session))
             }
-            Err(error) => (self.refuse_handshake(message, error), None),
+            Err(Refusal { error, wait }) => {
+                let mut reply = self.refuse_handshake(message, error);
+                if let Some(wait) = wait {
+                    reply.advice = Some(self.advice().with(Reconnect::Handshake).after(wait.max(LEAST_WAIT)));
+                }
+                (reply, None)
+            }
         }
     }
 
@@ -53,20 +78,19 @@ impl Broker {
         caller: &Caller,
         message: &Message<'_>,
         reply: &mut Reply,
-    ) -> Result<Arc<Session>, ProtocolError> {
+    ) -> Result<Arc<Session>, Refusal> {
         if let Some(fault) = &message.fault {
-            return Err(fault.clone());
+            return Err(fault.clone().into());
         }
         self.check_connection_types(message)?;
         if self.is_stopping() {
-            return Err(ProtocolError::ShuttingDown);
+            return Err(ProtocolError::ShuttingDown.into());
         }
-        let denied = |denial: Denial| denial.error(ProtocolError::HandshakeDenied);
-        let who = self.policy().identify(caller.credentials.as_ref(), message.ext).await.map_err(denied)?;
+        let who = self.policy().identify(caller.credentials.as_ref(), message.ext).await?;
         let asking = caller.asking(Arc::clone(&who), None);
-        self.policy().may_handshake(&asking, message.ext).await.map_err(denied)?;
+        self.policy().may_handshake(&asking, message.ext).await?;
         if self.sessions().count() >= self.settings().max_sessions {
-            return Err(ProtocolError::TooManySessions);
+            return Err(ProtocolError::TooManySessions.into());
         }
         let id = new_client_id();
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
@@ -85,7 +109,7 @@ impl Broker {
         self.tell(&session, &Happening::SessionAdded);
         if saving.await.is_err() {
             self.end(&session, End::Kicked).await;
-            return Err(ProtocolError::EngineUnavailable);
+            return Err(ProtocolError::EngineUnavailable.into());
         }
         Ok(session)
     }
