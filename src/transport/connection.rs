@@ -72,17 +72,33 @@ impl Pending {
 pub struct Undelivered {
     session: Arc<Session>,
     delivery: Delivery,
+    /// What was taken before it for the same answer.
+    before: Option<Box<Self>>,
 }
 
 impl Undelivered {
     /// A delivery on its way; `None` when it is empty and nothing could be lost.
     pub fn new(session: &Arc<Session>, delivery: Delivery) -> Option<Self> {
-        (!delivery.is_empty() || delivery.gap.is_some()).then(|| Self { session: Arc::clone(session), delivery })
+        (!delivery.is_empty() || delivery.gap.is_some()).then(|| Self {
+            session: Arc::clone(session),
+            delivery,
+            before: None,
+        })
     }
 
-    /// Puts it back.
+    /// The same after another one of the same answer. Each goes back to the session it was taken from.
+    #[must_use]
+    pub fn after(self, before: Option<Self>) -> Self {
+        Self { before: before.map(Box::new), ..self }
+    }
+
+    /// Puts it back: the newest first, as each goes to the head.
     pub fn restore(self, broker: &Broker) {
-        broker.restore(&self.session, self.delivery);
+        let mut next = Some(self);
+        while let Some(Self { session, delivery, before }) = next {
+            broker.restore(&session, delivery);
+            next = before.map(|before| *before);
+        }
     }
 }
 
