@@ -78,8 +78,25 @@ pub mod size {
     /// # Errors
     /// When it is neither a number nor a number with a known unit, or too large for this machine.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-        let size = ByteSize::deserialize(from)?;
-        usize::try_from(size.as_u64()).map_err(|_| D::Error::custom("larger than this machine can address"))
+        let written = Written::deserialize(from).map_err(|_| {
+            D::Error::custom("a size is a number of bytes, 0 or more, or text with its unit, like \"64KiB\"")
+        })?;
+        let size = match written {
+            Written::Bytes(bytes) => bytes,
+            Written::Text(text) => {
+                let size: Result<ByteSize, _> = text.parse();
+                size.map_err(|_| D::Error::custom(format!("\"{text}\" is not a size like \"64KiB\" or \"1MiB\"")))?
+                    .as_u64()
+            }
+        };
+        usize::try_from(size).map_err(|_| D::Error::custom("larger than this machine can address"))
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Bytes(u64),
+        Text(String),
     }
 }
 

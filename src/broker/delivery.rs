@@ -52,18 +52,6 @@ impl Delivery {
         self.publications.is_empty()
     }
 
-    /// The same for the next: what is taken together comes back together.
-    pub fn append(&mut self, mut next: Self) {
-        if self.is_empty() {
-            self.entry = next.entry.take();
-        } else if !next.is_empty() {
-            self.entry = None;
-        }
-        self.publications.append(&mut next.publications);
-        self.position = next.position.or(self.position);
-        self.gap = next.gap.or(self.gap);
-    }
-
     /// Bytes of the messages with a separator each.
     pub fn encoded_len(&self) -> usize {
         self.publications.iter().map(|p| p.draft.encoded().len() + 1).sum()

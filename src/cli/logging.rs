@@ -4,7 +4,8 @@
 use super::Failure;
 use crate::server::settings::{LogFormat, LogSettings};
 use std::io::{self, IsTerminal};
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, prelude::*};
 
 /// The variable that overrides `log.level`, as in every program that uses tracing.
 const OVERRIDE: &str = "RUST_LOG";
@@ -17,36 +18,45 @@ const QUIET: [&str; 3] = ["tokio_tungstenite", "h2", "rustls"];
 
 /// Starts logging.
 pub(super) fn start(settings: &LogSettings) -> Result<(), Failure> {
-    let filter = match std::env::var(OVERRIDE) {
-        Ok(directives) if !directives.is_empty() => filter(OVERRIDE, &directives)?,
-        _ => check(settings)?,
+    let (source, directives) = match std::env::var(OVERRIDE) {
+        Ok(directives) if !directives.is_empty() => (OVERRIDE, directives),
+        _ => ("log.level", settings.level.clone()),
     };
+    let filter = filter(source, &directives)?;
     // Colours are for terminals; in a file or a pipe they are noise.
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(colours);
+    let chosen = tracing_subscriber::registry().with(filter).with(filter_fn(caps(&directives)));
     let started = match settings.format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => chosen.with(lines.with_target(false)).try_init(),
+        LogFormat::Json => chosen.with(lines.json().flatten_event(true)).try_init(),
     };
     started.map_err(|error| Failure::Failed(format!("cannot start logging: {error}")))
 }
 
-/// The filter that `log.level` describes.
-pub(super) fn check(settings: &LogSettings) -> Result<EnvFilter, Failure> {
-    filter("log.level", &settings.level)
+/// Whether `log.level` describes a filter.
+pub(super) fn check(settings: &LogSettings) -> Result<(), Failure> {
+    filter("log.level", &settings.level).map(drop)
 }
 
 fn filter(source: &str, directives: &str) -> Result<EnvFilter, Failure> {
     let wrong = |why: String| Failure::Usage(format!("{source}: \"{directives}\" is not a log level like info: {why}"));
-    let mut filter = EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))?;
+    let filter = EnvFilter::try_new(directives).map_err(|error| wrong(error.to_string()))?;
     if names(directives, TALKATIVE) {
         return Err(wrong(format!("{TALKATIVE} cannot be named: it would log the tokens of clients")));
     }
-    let caps = QUIET.iter().filter(|library| !names(directives, library)).map(|library| format!("{library}=warn"));
-    for cap in caps.chain([format!("{TALKATIVE}=debug")]) {
-        filter = filter.add_directive(cap.parse().map_err(|error: ParseError| wrong(error.to_string()))?);
-    }
     Ok(filter)
+}
+
+/// What libraries may say at most. Asked beside the filter: as directives of it these would also raise what a level like
+/// `info` keeps quiet.
+fn caps(directives: &str) -> impl Fn(&Metadata<'_>) -> bool + use<> {
+    let unnamed = QUIET.into_iter().filter(|library| !names(directives, library)).map(|library| (library, Level::WARN));
+    let caps: Vec<_> = unnamed.chain([(TALKATIVE, Level::DEBUG)]).collect();
+    move |event| {
+        let library = event.target().split("::").next().unwrap_or_default();
+        caps.iter().all(|(capped, most)| library != *capped || event.level() <= most)
+    }
 }
 
 /// Whether a filter names a crate or a module of it.
@@ -70,5 +80,26 @@ mod tests {
         assert!(named.unwrap_err().to_string().contains("tokens"));
         let failure = check(&LogSettings { level: "a=b=c".into(), ..LogSettings::default() }).unwrap_err();
         assert!(failure.to_string().starts_with("log.level: \"a=b=c\" is not a log level"), "{failure}");
+    }
+    #[test]
+    fn libraries_are_quieter_than_asked_for_never_louder() {
+        let heard = |directives: &str| {
+            let chosen = filter("log.level", directives).unwrap();
+            let subscriber = tracing_subscriber::registry().with(chosen).with(filter_fn(caps(directives)));
+            tracing::subscriber::with_default(subscriber, || {
+                [
+                    tracing::enabled!(target: "tungstenite::protocol", Level::TRACE),
+                    tracing::enabled!(target: "tungstenite::protocol", Level::DEBUG),
+                    tracing::enabled!(target: "h2::codec", Level::DEBUG),
+                    tracing::enabled!(target: "rustls", Level::WARN),
+                    tracing::enabled!(target: "bayeuxd::broker", Level::TRACE),
+                ]
+            })
+        };
+        assert_eq!(heard("error"), [false, false, false, false, false]);
+        assert_eq!(heard("info"), [false, false, false, true, false]);
+        assert_eq!(heard("info,bayeuxd=trace"), [false, false, false, true, true]);
+        assert_eq!(heard("trace"), [false, true, false, true, true]);
+        assert_eq!(heard("info,h2=debug"), [false, false, true, true, false]);
     }
 }

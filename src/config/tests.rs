@@ -108,6 +108,8 @@ lanes = \"two\"
 allowed_origins = [\"http://a\", 7, \"http://b\", 8]
 handshake_burst = 5_000_000_000
 path = [1]
+max_message_bytes = \"lots\"
+max_frame_bytes = -1
 [engine]
 kind = \"memori\"
 memory = 5
@@ -127,9 +129,11 @@ listen = \"localhost\"
             "b.toml:9: transport.allowed_origins[3]: expected text in quotes, found 8",
             "b.toml:10: transport.handshake_burst: expected a whole number from 0 to 4294967295, found 5000000000",
             "b.toml:11: transport.path: expected text in quotes, found a list",
-            "b.toml:13: engine.kind: expected one of \"memory\", \"disk\", found \"memori\"; did you mean \"memory\"?",
-            "b.toml:14: engine.memory: expected a table of settings, found 5",
-            "b.toml:16: server.listen: invalid socket address syntax",
+            "b.toml:12: transport.max_message_bytes: \"lots\" is not a size like \"64KiB\" or \"1MiB\"",
+            "b.toml:13: transport.max_frame_bytes: a size is a number of bytes, 0 or more, or text with its unit, like \"64KiB\"",
+            "b.toml:15: engine.kind: expected one of \"memory\", \"disk\", found \"memori\"; did you mean \"memory\"?",
+            "b.toml:16: engine.memory: expected a table of settings, found 5",
+            "b.toml:18: server.listen: invalid socket address syntax",
             "--set broker.max_sessions: broker.max_sessions: expected a whole number, 0 or more, found \"many\"",
             "--set broker.max_subscriptions: broker.max_subscriptions: expected a whole number, 0 or more, found -1",
         ]

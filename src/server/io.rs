@@ -44,7 +44,10 @@ impl<S> NotedStream<S> {
             Poll::Ready(Ok(bytes)) => {
                 match &mut self.unflushed {
                     None => self.connection.wrote(*bytes),
-                    Some(unflushed) => *unflushed += bytes,
+                    Some(unflushed) => {
+                        *unflushed += bytes;
+                        self.connection.buffered(*bytes);
+                    }
                 }
                 self.progress.wrote();
             }

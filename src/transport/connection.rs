@@ -16,7 +16,9 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
+use tokio::time::timeout;
 
 /// What hyper writes around the headers of an answer: its first line, a date, the name of the length, an empty line.
 const AROUND_HEADERS: usize =
@@ -40,6 +42,8 @@ struct Inner {
     /// Whether answers leave one after the other, so that bytes tell which of them are out.
     counted: bool,
     written: AtomicU64,
+    /// Bytes that a buffer in front of the kernel took, as TLS has one. Tells only that something moves.
+    buffered: AtomicU64,
     pending: Mutex<Pending>,
 }
 
@@ -72,17 +76,33 @@ impl Pending {
 pub struct Undelivered {
     session: Arc<Session>,
     delivery: Delivery,
+    /// What was taken before it for the same answer.
+    before: Option<Box<Self>>,
 }
 
 impl Undelivered {
     /// A delivery on its way; `None` when it is empty and nothing could be lost.
     pub fn new(session: &Arc<Session>, delivery: Delivery) -> Option<Self> {
-        (!delivery.is_empty() || delivery.gap.is_some()).then(|| Self { session: Arc::clone(session), delivery })
+        (!delivery.is_empty() || delivery.gap.is_some()).then(|| Self {
+            session: Arc::clone(session),
+            delivery,
+            before: None,
+        })
     }
 
-    /// Puts it back.
+    /// The same after another one of the same answer. Each goes back to the session it was taken from.
+    #[must_use]
+    pub fn after(self, before: Option<Self>) -> Self {
+        Self { before: before.map(Box::new), ..self }
+    }
+
+    /// Puts it back: the newest first, as each goes to the head.
     pub fn restore(self, broker: &Broker) {
-        broker.restore(&self.session, self.delivery);
+        let mut next = Some(self);
+        while let Some(Self { session, delivery, before }) = next {
+            broker.restore(&session, delivery);
+            next = before.map(|before| *before);
+        }
     }
 }
 
@@ -94,7 +114,8 @@ impl Connection {
     }
 
     fn of(transport: Transport, peer: Option<IpAddr>, counted: bool) -> Self {
-        Self(Arc::new(Inner { transport, peer, counted, written: AtomicU64::new(0), pending: Mutex::default() }))
+        let [written, buffered] = [AtomicU64::new(0), AtomicU64::new(0)];
+        Self(Arc::new(Inner { transport, peer, counted, written, buffered, pending: Mutex::default() }))
     }
 
     /// The same for a connection that carries many requests at once (HTTP/2): an answer counts as written when its body
@@ -117,6 +138,16 @@ impl Connection {
     /// Counts bytes that the kernel took.
     pub fn wrote(&self, bytes: usize) {
         self.0.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that a buffer in front of the kernel took.
+    pub fn buffered(&self, bytes: usize) {
+        self.0.buffered.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// A number that grows whenever bytes leave.
+    pub(super) fn moved(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed) + self.0.buffered.load(Ordering::Relaxed)
     }
 
     /// Notes that a delivery was handed over as a whole answer of `bytes`, or as a part of `bytes` of an endless one.
@@ -151,5 +182,41 @@ impl Connection {
         let written = self.0.written.load(Ordering::Relaxed);
         pending.settle(written);
         written
+    }
+}
+
+/// Waits for a write as long as bytes leave; `None` when none did for as long as `within`.
+pub(super) async fn while_moving<T>(
+    within: Duration,
+    moved: impl Fn() -> u64,
+    write: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::pin!(write);
+    loop {
+        let before = moved();
+        match timeout(within, write.as_mut()).await {
+            Ok(done) => return Some(done),
+            Err(_) if moved() == before => return None,
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::time::{Instant, sleep};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_peer_is_not_one_that_reads_nothing() {
+        let start = Instant::now();
+        let steadily = || start.elapsed().as_secs();
+        let within = Duration::from_secs(30);
+        let slow = while_moving(within, steadily, sleep(Duration::from_secs(100))).await;
+        assert_eq!((slow, start.elapsed().as_secs()), (Some(()), 100));
+        let begins_well = || start.elapsed().as_secs().min(110);
+        assert_eq!(while_moving(within, begins_well, pending::<()>()).await, None);
+        assert_eq!(start.elapsed().as_secs(), 160);
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     bayeux::{BadRequest, Message, ProtocolError, Reply, decode, reply::meta},
-    broker::{Answered, Caller, Connect, Delivery},
+    broker::{Answered, Broker, Caller, Connect},
 };
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -100,29 +100,51 @@ impl Transport {
     async fn answer(&self, dispatched: Dispatched) -> (Frame, Option<Undelivered>) {
         let Dispatched { replies, connects, .. } = dispatched;
         let mut last = Vec::with_capacity(connects.len());
-        let mut session = None;
-        let mut all = Delivery::default();
+        let mut frame = None;
+        let mut taken = Taken { broker: &self.exchange().broker, undelivered: None };
         let mut kicked = false;
         for connect in connects {
             match connect {
                 Connect::Refused(reply) => last.push(*reply),
                 Connect::Planned(plan) => {
-                    let answered: Answered = self.exchange().broker.hold(plan).await;
-                    all.append(answered.delivery);
-                    kicked |= answered.kicked;
-                    last.push(answered.reply);
-                    session = Some(answered.session);
+                    let Answered { session, delivery, kicked: by_broker, reply } = taken.broker.hold(plan).await;
+                    frame
+                        .get_or_insert_with(|| Frame::with_capacity(delivery.encoded_len() + REPLIES_CAPACITY))
+                        .deliver(&delivery);
+                    taken.add(Undelivered::new(&session, delivery));
+                    kicked |= by_broker;
+                    last.push(reply);
                 }
             }
         }
-        let mut frame = Frame::with_capacity(all.encoded_len() + REPLIES_CAPACITY);
-        frame.deliver(&all);
+        let mut frame = frame.unwrap_or_else(|| Frame::with_capacity(REPLIES_CAPACITY));
         if kicked {
             frame.raw(GOODBYE);
         }
         replies.iter().chain(&last).for_each(|reply: &Reply| frame.reply(reply));
-        let undelivered = session.and_then(|s| Undelivered::new(&s, all));
-        (frame, undelivered)
+        (frame, taken.undelivered.take())
+    }
+}
+
+/// What was taken for an answer that is not laid out yet. It goes back when nobody waits for the answer any more.
+struct Taken<'a> {
+    broker: &'a Broker,
+    undelivered: Option<Undelivered>,
+}
+
+impl Taken<'_> {
+    fn add(&mut self, undelivered: Option<Undelivered>) {
+        if let Some(undelivered) = undelivered {
+            self.undelivered = Some(undelivered.after(self.undelivered.take()));
+        }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(undelivered) = self.undelivered.take() {
+            undelivered.restore(self.broker);
+        }
     }
 }
 
@@ -172,6 +194,14 @@ pub fn is_function_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        broker::{BrokerSettings, Plugins},
+        engine::{EngineSettings, MemoryEngine},
+        transport::{self, OriginPolicy, TransportSettings},
+    };
+    use axum::{Router, body};
+    use std::sync::Arc;
+    use tower::ServiceExt;
 
     #[test]
     fn only_plain_names_are_called() {
@@ -186,5 +216,45 @@ mod tests {
     #[test]
     fn line_separators_are_escaped_in_scripts() {
         assert_eq!(call("cb", "[\"\u{2028}\"]"), "/**/cb([\"\\u2028\"]);");
+    }
+
+    /// The answer to a request with these messages, not yet read.
+    async fn post(router: &Router, messages: &str) -> http::Response<body::Body> {
+        let request = http::Request::post("/bayeux").body(body::Body::from(messages.to_owned())).unwrap();
+        router.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn text(answer: http::Response<body::Body>) -> String {
+        String::from_utf8(body::to_bytes(answer.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_one_answer_carries_for_two_sessions_goes_back_to_each() {
+        let settings = TransportSettings::default();
+        let engine = Arc::new(MemoryEngine::with(&EngineSettings::default(), 1));
+        let types = transport::offered(&settings);
+        let broker = Broker::start(BrokerSettings::default(), types, engine, Plugins::default());
+        let router = Transport::new(broker.clone(), settings, OriginPolicy::Listed(Vec::new())).router();
+        let mut connects = Vec::new();
+        for channel in ["/a", "/b"] {
+            let opened = text(post(&router, r#"{"channel":"/meta/handshake"}"#).await).await;
+            let (_, id) = opened.split_once(r#""clientId":""#).unwrap();
+            let id = &id[..32];
+            let about =
+                |verb: &str| format!(r#"{{"channel":"/meta/{verb}","clientId":"{id}","subscription":"{channel}/*"}}"#);
+            text(post(&router, &about("subscribe")).await).await;
+            broker.publish_data(&format!("{channel}/x"), "1").await.unwrap();
+            // Unsubscribing waits until what was published before is in the queue.
+            text(post(&router, &about("unsubscribe")).await).await;
+            connects.push(about("connect"));
+        }
+        let lost = post(&router, &format!("[{}]", connects.join(","))).await;
+        assert_eq!(lost.status(), StatusCode::OK);
+        drop(lost);
+        for (connect, channel) in connects.iter().zip(["/a/x", "/b/x"]) {
+            let answer = text(post(&router, connect).await).await;
+            let message = format!(r#"[{{"channel":"{channel}","data":1}},{{"channel":"/meta/connect""#);
+            assert!(answer.starts_with(&message), "{answer}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{
     Transport,
+    connection::{Connection, while_moving},
     exchange::{Dispatched, Frame, GOODBYE},
     frames::{self, Publications},
     response,
@@ -45,6 +46,7 @@ type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
 /// A socket and what it is bound to.
 pub struct Socket {
     transport: Transport,
+    connection: Connection,
     caller: Caller,
     web_socket: WebSocket,
     /// The session it pushes for.
@@ -75,11 +77,13 @@ struct Over(Option<CloseCode>);
 
 impl Socket {
     /// A socket that has just been opened.
-    pub fn new(transport: Transport, caller: Caller, web_socket: WebSocket) -> Self {
+    pub fn new(connection: Connection, caller: Caller, web_socket: WebSocket) -> Self {
+        let transport = connection.transport().clone();
         let now = Instant::now();
         let next_ping = now + transport.settings().websocket_ping;
         Self {
             transport,
+            connection,
             caller,
             web_socket,
             stream: None,
@@ -411,10 +415,9 @@ impl Socket {
         if let Some(done) = self.web_socket.flush().now_or_never() {
             return done.map_err(|_| Over(None));
         }
-        match timeout(self.transport.settings().write_timeout, self.web_socket.flush()).await {
-            Ok(done) => done.map_err(|_| Over(None)),
-            Err(_) => Err(Over(None)),
-        }
+        let (within, connection) = (self.transport.settings().write_timeout, &self.connection);
+        let done = while_moving(within, || connection.moved(), self.web_socket.flush()).await;
+        done.and_then(Result::ok).ok_or(Over(None))
     }
 
     /// Says why and waits a moment for the peer to agree.

@@ -42,12 +42,13 @@ impl Transport {
             .max_message_size(Some(self.settings().max_message_bytes))
             .max_frame_size(Some(self.settings().max_message_bytes));
         let tasks = self.tasks().clone();
+        let connection = connection.clone();
         tasks.spawn(async move {
             // An error here is a peer that left between request and upgrade.
             if let Ok(io) = upgrade.await {
                 let io = TokioIo::new(io);
                 let web_socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-                Socket::new(self, caller, web_socket).run().await;
+                Socket::new(connection, caller, web_socket).run().await;
             }
         });
         let mut response = Response::new(AnswerBody::Stream(Body::empty()));

@@ -1,6 +1,7 @@
 //! Disconnects of clients that poll: the goodbye and the next poll travel over two connections, and either may be first.
 
 use super::*;
+use tokio::time::timeout;
 
 async fn disconnect(broker: &Broker, id: ClientId) -> Reply {
     let body = format!(r#"{{"channel":"/meta/disconnect","clientId":"{id}"}}"#);
@@ -58,4 +59,16 @@ async fn a_goodbye_waits_only_for_a_poll_that_may_be_under_way_and_not_for_long(
     let start = Instant::now();
     assert!(disconnect(&broker, silent.id).await.is_successful());
     assert_eq!(start.elapsed(), Duration::ZERO, "who polled long ago");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_counts_although_nobody_stays_for_the_answer() {
+    let broker = broker(|_| {});
+    let session = handshake(&broker).await;
+    poll(&broker, session.id, "").await;
+    let leaving = timeout(Duration::from_millis(10), disconnect(&broker, session.id));
+    assert!(leaving.await.is_err(), "it waits for the next poll");
+    assert_eq!(session.lock().ended, None);
+    tokio::time::sleep(broker.settings().disconnect_grace).await;
+    assert_eq!(session.lock().ended, Some(End::Disconnected));
 }

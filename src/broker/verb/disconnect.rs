@@ -15,8 +15,13 @@ impl Broker {
         }
         match self.session(caller, message).await {
             Ok(session) => {
-                self.await_poll(&session).await;
-                self.end(&session, End::Disconnected).await;
+                // A page that is left says goodbye and does not stay for the answer: this is done also without it.
+                let broker = self.clone();
+                let ending = self.calls().spawn(async move {
+                    broker.await_poll(&session).await;
+                    broker.end(&session, End::Disconnected).await;
+                });
+                let _ = ending.await;
                 // Lets the task that holds the connect write its answer before this one is.
                 tokio::task::yield_now().await;
                 Reply::to(message)
