@@ -23,7 +23,13 @@ pub(super) fn start(settings: &LogSettings) -> Result<(), Failure> {
     };
     // Colours are for terminals; in a file or a pipe they are noise.
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // A line that cannot be written (a full disk, a reader that left) is lost: telling of it on standard error would
+        // panic.
+        .log_internal_errors(false)
+        .with_ansi(colours);
     let started = match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
