@@ -6,6 +6,7 @@
 
 mod support;
 
+use bayeuxd::broker::ChannelSettings;
 use serde_json::{Value, json};
 use support::Server;
 
@@ -102,6 +103,25 @@ async fn channels_are_listed_with_how_many_hold_them() {
     let (_, below) = server.get("channels?pattern=/a/**").await;
     assert_eq!(names(&below["channels"], "channel"), ["/a/*", "/a/x/y"]);
     assert_eq!(server.get("channels?pattern=a").await.0, 400);
+}
+
+#[tokio::test]
+async fn persistent_channels_are_listed_also_while_nobody_holds_them() {
+    let server = Server::start_with(|settings| {
+        let channel = |pattern: &str, persistent| ChannelSettings {
+            pattern: pattern.into(),
+            persistent,
+            retain: None,
+            retain_last: false,
+            lazy: None,
+        };
+        settings.channels = vec![channel("/a", true), channel("/b", true), channel("/c", false)];
+    })
+    .await;
+    server.subscriber(&["/b"]).await;
+    let all = json!([{"channel": "/a", "sessions": 0}, {"channel": "/b", "sessions": 1}]);
+    assert_eq!(server.get("channels").await.1, json!({"channels": all}));
+    assert_eq!(names(&server.get("channels?after=/a").await.1["channels"], "channel"), ["/b"]);
 }
 
 #[tokio::test]

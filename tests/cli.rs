@@ -141,6 +141,17 @@ async fn a_subscriber_that_nobody_reads_ends_quietly() {
 }
 
 #[tokio::test]
+async fn a_broker_whose_log_nobody_reads_serves_and_ends_in_good_order() {
+    let mut broker = broker(&["--set", "log.level=debug"]).await;
+    drop(broker.lines);
+    for _ in 0..2 {
+        assert_eq!(run(bayeuxd(&["publish", "--url", &broker.url, "/demo/hello", "1"])).await.code, 0);
+    }
+    signal(&broker.child, "TERM").await;
+    assert_eq!(exit_code(&mut broker.child).await, Some(0));
+}
+
+#[tokio::test]
 async fn a_refused_publish_exits_1_with_the_brokers_words() {
     let broker = broker(&[]).await;
     let refused = run(bayeuxd(&["publish", "--url", &broker.url, "/demo/*", "1"])).await;

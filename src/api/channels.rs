@@ -71,7 +71,7 @@ pub struct Channels {
     next: Option<Box<str>>,
 }
 
-/// A channel or pattern that somebody holds.
+/// A channel or pattern that somebody holds, or a persistent channel.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Channel {
     /// Its name.

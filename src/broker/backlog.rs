@@ -15,11 +15,19 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Publications read from the log at once.
+/// Publications read from the log at once, at first: a delivery of large messages needs no more, and what it does not
+/// take is read again by the next.
+const FIRST_CHUNK: usize = 32;
+/// The same for those who go on looking.
 const CHUNK: usize = 512;
 /// Chunks read for one delivery. Who gets everything again expects all of it together, also when most of what was
 /// published meanwhile was for others.
 const MOST_CHUNKS: usize = 32;
+
+/// How much is read at a time: each time more, up to a bound.
+fn chunks() -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(FIRST_CHUNK), |limit| Some(CHUNK.min(limit * 2))).take(MOST_CHUNKS)
+}
 
 /// A stretch of the log, looked through for one session.
 struct Backlog {
@@ -56,7 +64,8 @@ impl Broker {
                 }
             };
             if publications.first().is_some_and(|p| is_entry(p)) {
-                return self.take_replay(session, publications).await;
+                let delivery = self.take_replay(session, publications).await;
+                return Delivery { gap: gap.or(delivery.gap), ..delivery };
             }
             let delivery = Delivery::new(publications, gap);
             // Also what was looked at and was not for this session: one who acknowledges only the last message would go
@@ -76,8 +85,10 @@ impl Broker {
         gap: &mut Option<(Seq, Seq)>,
     ) -> Option<(Vec<Arc<Publication>>, Option<Seq>)> {
         let mut backlog = Backlog { wanted: Vec::new(), bytes: 0, through: after, lost: Vec::new() };
-        for _ in 0..MOST_CHUNKS {
-            match self.engine().read(backlog.through, CHUNK).await {
+        for limit in chunks() {
+            // An engine in memory answers at once, and others want to be served, too.
+            tokio::task::consume_budget().await;
+            match self.engine().read(backlog.through, limit).await {
                 Ok(batch) => {
                     if !self.look_through(&mut backlog, batch, session, to, max_bytes) {
                         break;
@@ -97,8 +108,10 @@ impl Broker {
         }
         let lost = self.lost_to(&state, after, &backlog);
         drop(state);
-        for (first, last) in lost.into_iter().flatten().filter(|(first, _)| *first <= to) {
-            let last = last.min(to);
+        // What is lost beyond the last that was looked at is met again by the next reading.
+        let end = backlog.through.min(to);
+        for (first, last) in lost.into_iter().flatten().filter(|(first, _)| *first <= end) {
+            let last = last.min(end);
             self.note_gap(session, first, last);
             *gap = Some(gap.map_or((first, last), |(a, b)| (a.min(first), b.max(last))));
         }
@@ -146,5 +159,16 @@ impl Broker {
         let lost = backlog.lost.iter().filter(|lost| lost.class == entries).map(|lost| lost.last).max();
         let owed = lost.and_then(|last| state.owed_and_lost(after, last.min(backlog.through)));
         [self.channel_table().concerns(&backlog.lost, &patterns), owed]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_reads_little_at_first_and_much_in_all() {
+        assert_eq!(chunks().take(6).collect::<Vec<_>>(), [32, 64, 128, 256, 512, 512]);
+        assert!(chunks().count() == MOST_CHUNKS && chunks().sum::<usize>() > 28 * CHUNK);
     }
 }

@@ -128,10 +128,13 @@ impl Broker {
 
     /// A session will not get these positions: counts it, tells whoever listens, and the client with its next connect.
     pub(super) fn note_gap(&self, session: &Session, first: Seq, last: Seq) {
-        self.metrics().drop_messages(DropReason::NotRetained, last + 1 - first);
-        self.tell(session, &Happening::Gap(first, last));
-        tracing::warn!(session = ?session.id, first, last, "a reader fell behind what the log keeps");
-        let heartbeat = session.lock().note_gap(first, last);
+        let (count, heartbeat) = session.lock().note_gap(first, last);
+        // One who acknowledges and reads the same stretch again has lost nothing more.
+        if count > 0 {
+            self.metrics().drop_messages(DropReason::NotRetained, count);
+            self.tell(session, &Happening::Gap(first, last));
+            tracing::warn!(session = ?session.id, first, last, "a reader fell behind what the log keeps");
+        }
         if let Some(waker) = heartbeat {
             waker.wake();
         }
@@ -151,7 +154,7 @@ impl Broker {
         } else {
             self.metrics().restored.inc_by(count);
             if let Some((first, last)) = delivery.gap {
-                session.lock().note_gap(first, last);
+                let _ = session.lock().note_gap(first, last);
             }
             session.restore(delivery.entry.map_or(delivery.publications, |entry| vec![entry]));
         }

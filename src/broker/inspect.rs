@@ -137,12 +137,13 @@ impl Broker {
         all
     }
 
-    /// Up to `limit` channels and patterns that sessions hold, by name, each with how many hold it: those after
-    /// `after` that are `filter` or match it.
+    /// Up to `limit` channels and patterns that sessions hold, by name, each with how many hold it, and persistent
+    /// channels: those after `after` that are `filter` or match it.
     pub fn channels(&self, filter: Option<&str>, after: Option<&str>, limit: usize) -> Vec<(Box<str>, usize)> {
         let wanted =
             |name: &str| after.is_none_or(|after| name > after) && filter.is_none_or(|filter| holds(filter, name));
-        let mut all = BTreeMap::new();
+        let persistent = self.channel_table().persistent().filter(|name| wanted(name));
+        let mut all: BTreeMap<Box<str>, usize> = persistent.map(|name| (name.into(), 0)).collect();
         for lane in self.lanes() {
             for (name, count) in lane.names(&wanted, limit) {
                 *all.entry(name).or_insert(0) += count;

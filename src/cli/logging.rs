@@ -25,7 +25,8 @@ pub(super) fn start(settings: &LogSettings) -> Result<(), Failure> {
     let filter = filter(source, &directives)?;
     // Colours are for terminals; in a file or a pipe they are noise.
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(colours);
+    // A line that cannot be written (a full disk, a reader that left) is lost: telling of it on standard error would panic.
+    let lines = fmt::layer().with_writer(io::stderr).log_internal_errors(false).with_ansi(colours);
     let chosen = tracing_subscriber::registry().with(filter).with(filter_fn(caps(&directives)));
     let started = match settings.format {
         LogFormat::Text => chosen.with(lines.with_target(false)).try_init(),

@@ -1,7 +1,8 @@
 //! EventSource: `GET <mount>/<clientId>` answered with server-sent events, each an array of messages.
 //!
 //! Every event carries the log position of its newest message as `id`, so that a browser that reconnects by itself
-//! continues from there (`Last-Event-ID`).
+//! continues from there (`Last-Event-ID`). So does what opens the stream, without being an event: a browser whose
+//! connection breaks with the first event on its way then says where that began.
 
 use super::{Transport, body::Answer, connection::Connection, exchange::Frame, streaming::Format};
 use crate::{bayeux::Seq, broker::Delivery};
@@ -25,8 +26,9 @@ impl Transport {
 }
 
 impl Format for Events {
-    fn open(&self) -> Bytes {
-        Bytes::from(format!("retry: {RETRY_MS}\n\n"))
+    fn open(&self, position: Option<Seq>) -> Bytes {
+        let id = position.map_or_else(String::new, |position| format!("id: {position}\n"));
+        Bytes::from(format!("retry: {RETRY_MS}\n{id}\n"))
     }
 
     fn messages(&mut self, delivery: &Delivery) -> Bytes {

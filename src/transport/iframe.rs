@@ -7,7 +7,10 @@ use super::{
     Transport, body::Answer, connection::Connection, exchange::Frame, polling::is_function_name, response,
     streaming::Format,
 };
-use crate::{bayeux::BadRequest, broker::Delivery};
+use crate::{
+    bayeux::{BadRequest, Seq},
+    broker::Delivery,
+};
 use bytes::Bytes;
 use http::{HeaderValue, request::Parts};
 
@@ -33,7 +36,7 @@ impl Transport {
 }
 
 impl Format for Page {
-    fn open(&self) -> Bytes {
+    fn open(&self, _: Option<Seq>) -> Bytes {
         Bytes::from(format!("<!DOCTYPE html><title>bayeux</title><!--{}-->\n", " ".repeat(PADDING)))
     }
 

@@ -23,8 +23,8 @@ use tokio::time::timeout;
 
 /// How a streaming transport writes.
 pub trait Format: Send + 'static {
-    /// What comes first.
-    fn open(&self) -> Bytes;
+    /// What comes first; `position` is where the client stands, if it may go on from there later.
+    fn open(&self, position: Option<Seq>) -> Bytes;
     /// Messages.
     fn messages(&mut self, delivery: &Delivery) -> Bytes;
     /// What keeps the connection alive when there is nothing to say.
@@ -37,7 +37,8 @@ pub trait Format: Send + 'static {
 
 /// Where a stream stands.
 enum Stage {
-    Opening,
+    /// With the position where the client stands.
+    Opening(Option<Seq>),
     Running,
     Closed,
 }
@@ -74,10 +75,14 @@ impl Transport {
         // A session that acknowledges is given messages with connect replies; the stream only shows that it is there.
         let place = if session.lock().acked().is_some() { Place::Heartbeat } else { Place::Delivery };
         let stream = self.exchange().broker.attach_to(session, place, parts.version < Version::HTTP_2);
-        if let Some(position) = resume {
-            session.lock().rewind(position);
+        let mut position = None;
+        if place == Place::Delivery {
+            let mut state = session.lock();
+            resume.into_iter().for_each(|resume| state.rewind(resume));
+            position = Some(state.stands_at());
         }
-        let running = Running { stream, format, stage: Stage::Opening, heartbeat: self.settings().websocket_ping };
+        let stage = Stage::Opening(position);
+        let running = Running { stream, format, stage, heartbeat: self.settings().websocket_ping };
         let connection = connection.clone();
         let chunks = unfold(running, move |mut running| {
             let connection = connection.clone();
@@ -99,9 +104,9 @@ impl<F: Format> Running<F> {
     async fn next(&mut self) -> Option<Chunk> {
         match self.stage {
             Stage::Closed => return None,
-            Stage::Opening => {
+            Stage::Opening(position) => {
                 self.stage = Stage::Running;
-                return Some(Chunk { bytes: self.format.open(), undelivered: None });
+                return Some(Chunk { bytes: self.format.open(position), undelivered: None });
             }
             Stage::Running if self.format.is_full() => return self.finish(),
             Stage::Running => {}

@@ -37,6 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
         case("eventsource.ids", "every event has an id, and ids grow", IDS, ids_grow),
         case("eventsource.resume", "a stream that resumes gets what came meanwhile, once", IDS, resume),
         case("eventsource.resume_older", "and again what it says it has not seen", IDS, resume_older),
+        case("eventsource.resume_first", "also what was lost with the very first event", IDS, resume_first),
         case("eventsource.resume_nonsense", "a nonsensical Last-Event-ID loses nothing", IDS, resume_nonsense),
         case(
             "eventsource.not_with_connect",
@@ -160,6 +161,18 @@ async fn resume_older(cx: Context) -> Result<()> {
     stream.abort();
     let mut stream = peer.open_stream(Some(&first)).await?;
     in_order(&read(&mut stream, 3).await?.0, 1..4)
+}
+
+async fn resume_first(cx: Context) -> Result<()> {
+    let (peer, mut stream, mut publisher, channel) = streaming(&cx).await?;
+    let opened = stream.last_id(PATIENCE).await?;
+    publisher.publish(&channel, 0).await?;
+    // It was written, and this browser had it only half.
+    read(&mut stream, 1).await?;
+    stream.abort();
+    let mut stream = peer.open_stream(Some(&opened)).await?;
+    publisher.publish(&channel, 1).await?;
+    in_order(&read(&mut stream, 2).await?.0, 0..2)
 }
 
 async fn resume_nonsense(cx: Context) -> Result<()> {

@@ -27,6 +27,8 @@ pub struct EventParser {
     rest: Vec<u8>,
     event: StreamEvent,
     has_data: bool,
+    /// The newest id, also of what is no event for want of data.
+    last_id: Option<String>,
 }
 
 impl EventParser {
@@ -45,6 +47,7 @@ impl EventParser {
     fn line(&mut self, line: &str, events: &mut Vec<StreamEvent>) {
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
+            self.last_id = event.id.clone().or(self.last_id.take());
             if std::mem::take(&mut self.has_data) {
                 events.push(event);
             }
@@ -97,6 +100,20 @@ impl EventStream {
             }
         };
         timeout(within, read).await.with_context(|| format!("nothing on the stream within {within:?}"))?
+    }
+
+    /// What a browser would send as `Last-Event-ID` as soon as it could send something; events that come before are kept.
+    pub async fn last_id(&mut self, within: Duration) -> Result<String> {
+        let read = async {
+            loop {
+                if let Some(id) = self.parser.last_id.clone() {
+                    return anyhow::Ok(id);
+                }
+                let piece = self.connection.piece(self.framing).await?.context("the server ended the stream")?;
+                self.ready.extend(self.parser.feed(&piece));
+            }
+        };
+        timeout(within, read).await.with_context(|| format!("no id on the stream within {within:?}"))?
     }
 
     /// The messages of the next event.

@@ -335,10 +335,12 @@ impl State {
         self.acked = Some(acked);
     }
 
-    /// Notes positions that it will not get. Returns the waker of a heartbeat that can tell the client.
-    pub(in crate::broker) fn note_gap(&mut self, first: Seq, last: Seq) -> Option<Waker> {
+    /// Notes positions that it will not get. Returns how many of them are news, and the waker of a heartbeat that can tell
+    /// the client.
+    pub(in crate::broker) fn note_gap(&mut self, first: Seq, last: Seq) -> (u64, Option<Waker>) {
+        let count = self.gap.map_or(last + 1 - first, |known| standing::beyond(known, first, last));
         self.gap = Some(self.gap.map_or((first, last), |(a, b)| (a.min(first), b.max(last))));
-        self.attachments[Place::Heartbeat as usize].as_mut().and_then(|a| a.waker.take())
+        (count, self.attachments[Place::Heartbeat as usize].as_mut().and_then(|a| a.waker.take()))
     }
 
     /// The gap to tell of.

@@ -1,7 +1,11 @@
 //! What the log promises to sessions: replays, newest messages, lazy channels, gaps, restarts, publishing once.
 
 use super::*;
-use crate::{engine::Retain, extension};
+use crate::{
+    broker::metrics::{DropLabel, DropReason},
+    engine::Retain,
+    extension,
+};
 
 const NOW_US: u64 = 1000;
 
@@ -218,6 +222,10 @@ async fn a_gap_is_told_until_it_is_acknowledged_and_only_to_those_it_concerns() 
     assert_eq!(data(&answered), numbers(15..20));
     let again = poll(&broker, session.id, r#","ext":{"ack":0}"#).await;
     assert_eq!((gap(&again), data(&again)), (Some(told), numbers(15..20)), "the reply was lost: it is told again");
+    let label = DropLabel { reason: DropReason::NotRetained };
+    let lost: serde_json::Value = serde_json::from_str(&gap(&again).unwrap()).unwrap();
+    let count = lost["last"].as_u64().unwrap() + 1 - lost["first"].as_u64().unwrap();
+    assert_eq!(broker.metrics().dropped.get_or_create(&label).get(), count, "but counted once");
     let ack = again.delivery.position.unwrap();
     let after = poll(&broker, session.id, &format!(r#","advice":{{"timeout":0}},"ext":{{"ack":{ack}}}"#)).await;
     assert_eq!(gap(&after), None);

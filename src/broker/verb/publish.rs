@@ -52,7 +52,8 @@ impl Broker {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "publishes were refused");
+                // Whoever publishes is told; the engine logs and counts what it means.
+                tracing::debug!(%error, "publishes were refused");
                 for &(reply, _) in appended {
                     replies[reply].error = Some(ProtocolError::EngineUnavailable);
                 }

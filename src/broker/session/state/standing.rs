@@ -24,7 +24,17 @@ pub(in crate::broker) struct Standing {
     pub restored: VecDeque<Arc<Publication>>,
 }
 
+/// How many of the positions `first` to `last` lie outside a stretch that is known.
+pub(super) fn beyond((a, b): (Seq, Seq), first: Seq, last: Seq) -> u64 {
+    a.min(last + 1).saturating_sub(first) + (last + 1).saturating_sub(first.max(b + 1))
+}
+
 impl State {
+    /// The newest position up to which nothing is on its way to the client, as far as the broker knows.
+    pub fn stands_at(&self) -> Seq {
+        self.queue.front().map_or(self.handed, |first| self.handed.min(first.seq - 1))
+    }
+
     /// Where it stands, for the session that goes on in its place.
     pub(in crate::broker) fn standing(&self) -> Standing {
         let Self { handed, sent, acked, resumed, gap, owed, interval, deadline, .. } = *self;
@@ -40,5 +50,18 @@ impl State {
         (self.handed, self.sent, self.acked, self.resumed) = (handed, sent, acked, resumed);
         (self.gap, self.owed, self.interval, self.deadline) = (gap, owed, interval, deadline);
         self.lag = Some(Lag { after: handed, to: handed });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lies_outside_of_a_known_stretch_is_news() {
+        let known = (10, 20);
+        assert_eq!([beyond(known, 10, 20), beyond(known, 12, 15)], [0, 0], "told before");
+        assert_eq!([beyond(known, 12, 25), beyond(known, 5, 15), beyond(known, 5, 25)], [5, 5, 10], "partly");
+        assert_eq!([beyond(known, 21, 25), beyond(known, 1, 3)], [5, 3], "not at all");
     }
 }
