@@ -51,7 +51,10 @@ export class Client<M = any, S = any> extends Session {
     return this.disconnect();
   }
 
-  /** Resolves when the server has accepted the message. Waits for a connection if need be. */
+  /**
+   * Resolves when the server has accepted the message. Waits while the client is on its way (back); fails at once, with
+   * "not connected", before `connect()` and after the end, when nothing would ever send it.
+   */
   async publish<C extends string>(
     channel: C & Known<C, Published<M, C>>,
     data: Published<M, C>,
@@ -62,7 +65,7 @@ export class Client<M = any, S = any> extends Session {
     await this._request({ ...fields, channel, data }, { _attempts: attempts, _signal: signal });
   }
 
-  /** Asks a service and resolves with its answer. `"echo"` is short for `"/service/echo"`. */
+  /** Asks a service and resolves with its answer. `"echo"` is short for `"/service/echo"`. Waits and fails as `publish` does. */
   async call<K extends string & keyof S>(
     target: K,
     data: Question<S, K>,

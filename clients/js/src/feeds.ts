@@ -37,8 +37,11 @@ export class Feeds {
     feed._subscriptions.add(subscription);
     subscription._rewinds = !!known;
     // Whoever only wants what comes from now on shares the subscription that is there, or on its way.
-    if (!known || _from != -1) this.#ask(channel, feed);
-    else if (feed._accepted) subscription._confirm();
+    if (!known || _from != -1) {
+      // Subscribing again changes nothing at a server, so what is to begin in the past begins anew.
+      if (known && this._session._replay) this.#unask(channel);
+      this.#ask(channel, feed);
+    } else if (feed._accepted) subscription._confirm();
   }
 
   _remove(subscription: Subscription): void {
@@ -46,7 +49,11 @@ export class Feeds {
     const feed = this.#feeds.get(channel);
     if (!feed?._subscriptions.delete(subscription) || feed._subscriptions.size) return;
     this.#feeds.delete(channel);
-    this._session._request({ channel: "/meta/unsubscribe", subscription: channel }, { _attempts: UNSUBSCRIBE_ATTEMPTS }).catch(() => {});
+    this.#unask(channel);
+  }
+
+  #unask(subscription: string): void {
+    this._session._request({ channel: "/meta/unsubscribe", subscription }, { _attempts: UNSUBSCRIBE_ATTEMPTS }).catch(() => {});
   }
 
   /** There is a new session, which knows nothing of us. */

@@ -85,7 +85,7 @@ export class Outbox {
   /** Writes a step of the session itself: at once, alone, and only once. */
   _exchange(link: Link | undefined, message: Message, hold?: number): Promise<Message> {
     return new Promise((resolve, reject) => {
-      if (!link) throw new BayeuxError("connection lost");
+      if (!link) throw new BayeuxError("not connected");
       this.#turn = this.#task(message, { _again: true }, resolve, reject);
       this.#write(link, [this.#turn], hold);
     });

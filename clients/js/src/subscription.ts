@@ -99,10 +99,9 @@ export class Subscription<T = any> implements AsyncIterable<Delivery<T>> {
     if (this.#ended) return;
     const { buffer = 1000, overflow } = this._options;
     if (this._callback) this._callback(message);
-    else if (this.#buffer.push(message) > buffer) {
-      this.#buffer.shift();
-      if (overflow != "drop") this._end(new BayeuxError("buffer full"));
-    }
+    // The reader still gets what came before, without a hole in it.
+    else if (this.#buffer[buffer - 1] && overflow != "drop") this._end(new BayeuxError("buffer full"));
+    else if (this.#buffer.push(message) > buffer) this.#buffer.shift();
     this.#wake();
   }
 

@@ -135,13 +135,6 @@ const connect = () => client.connect().catch(complain);
 if (document.readyState === "complete") connect();
 else addEventListener("load", connect);
 
-// A page that goes away says so. No script can be loaded any more by then, so JSONP's goodbye takes another way.
-addEventListener("pagehide", () => {
-  const { clientId } = client;
-  if (client.transport === "callback-polling" && clientId) {
-    const goodbye = JSON.stringify([{ channel: "/meta/disconnect", clientId }]);
-    navigator.sendBeacon(endpoint, new Blob([goodbye], { type: "text/plain" }));
-  }
-  client.disconnect();
-});
+// A page that goes away says so.
+addEventListener("pagehide", () => client.disconnect());
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());

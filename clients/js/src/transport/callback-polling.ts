@@ -13,6 +13,24 @@ export interface CallbackPollingOptions {
 
 let lastCallback = 0;
 
+/** How long a poll that is to be held lets a page load first, in milliseconds; some pages never have. */
+const LOAD_WAIT = 5_000;
+
+/** A page counts the scripts that it is given while it loads, and would not be loaded before a poll has ended. */
+const pageLoaded = () =>
+  new Promise<void>((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      removeEventListener("load", later);
+      resolve();
+    };
+    // Within the event itself the page still counts.
+    const later = () => setTimeout(done);
+    const timer = setTimeout(done, LOAD_WAIT);
+    if (document.readyState == "complete") done();
+    else addEventListener("load", later);
+  });
+
 export const callbackPolling = ({ maxUrlLength = 2000 }: CallbackPollingOptions = {}): Transport => ({
   type: "callback-polling",
   open({ url, receive, fail }) {
@@ -20,6 +38,13 @@ export const callbackPolling = ({ maxUrlLength = 2000 }: CallbackPollingOptions 
     const pending = new Set<() => void>();
     const queue: Message[] = [];
     let busy = false;
+    let closed = false;
+    // A page that is going away gets no script any more.
+    let leaving = false;
+    const leave = () => (leaving = true);
+    const LEAVING = ["beforeunload", "pagehide"];
+    // In the capturing phase, before the listeners in which applications disconnect.
+    for (const event of LEAVING) addEventListener(event, leave, true);
 
     /** One script; resolves when it has called back or failed. */
     const request = (messages: Message[]) =>
@@ -67,13 +92,25 @@ export const callbackPolling = ({ maxUrlLength = 2000 }: CallbackPollingOptions 
 
     return {
       send(messages) {
-        if (messages[0]!.channel == "/meta/connect") request(messages);
-        else {
+        const { channel, advice } = messages[0]!;
+        if (channel == "/meta/connect") {
+          // The one with advice is answered at once.
+          if (advice || document.readyState == "complete") request(messages);
+          else pageLoaded().then(() => void (closed || request(messages)));
+        } else if (leaving && channel == "/meta/disconnect") {
+          // Nobody will hear the reply. As a form, which every server takes and no other origin has to be asked for.
+          navigator.sendBeacon(url, new URLSearchParams({ message: JSON.stringify(messages) }));
+          queueMicrotask(() => closed || receive([{ ...messages[0]!, successful: true }]));
+        } else {
           queue.push(...messages);
           if (!busy) drain();
         }
       },
-      close: () => pending.forEach((forget) => forget()),
+      close() {
+        closed = true;
+        for (const event of LEAVING) removeEventListener(event, leave, true);
+        pending.forEach((forget) => forget());
+      },
     };
   },
 });

@@ -29,6 +29,18 @@ const makeClient = (page, type, url = "/bayeux", channel = "/page/*") =>
     },
     [type, url, channel],
   );
+/** Leaves a page that disconnects when it is left, and sees the message come. */
+const saysGoodbye = async (page, type) => {
+  await makeClient(page, type);
+  const clientId = await page.evaluate(() => {
+    addEventListener("pagehide", () => client.disconnect());
+    return client.clientId;
+  });
+  await page.goto("about:blank");
+  const goodbye = (body) => body.includes("/meta/disconnect") && body.includes(clientId);
+  await untilHere(() => pages.posted.map(decodeURIComponent).some(goodbye));
+  await page.close();
+};
 const until = (page, condition) => page.waitForFunction(condition, undefined, { timeout: 60_000 });
 
 for (const [kind, { transports }] of Object.entries(KINDS)) {
@@ -99,6 +111,15 @@ for (const [kind, { transports }] of Object.entries(KINDS)) {
       await page.close();
     });
 
+    // Faye's server ends when a JSONP poll was cut and is then to be answered.
+    if (kind == "bayeuxd") {
+      it("callback-polling: a page that goes away can still say goodbye", async () => {
+        const leaving = await openPage(browser, pages.url, "/dist/browser/bayeux.js");
+        await saysGoodbye(leaving, "callback-polling");
+        assert.deepEqual(leaving.errors, []);
+      });
+    }
+
     if (kind != "cometd") {
       for (const type of [...transports, "callback-polling"]) {
         it(`${type} from a page of another origin`, async () => {
@@ -143,13 +164,28 @@ describe("the browser's own events", () => {
 
   it("a page that goes away can still say goodbye", async () => {
     const leaving = await openPage(browser, pages.url, "/dist/browser/bayeux.js");
-    await makeClient(leaving, "long-polling");
-    const clientId = await leaving.evaluate(() => {
-      addEventListener("pagehide", () => client.disconnect());
-      return client.clientId;
+    await saysGoodbye(leaving, "long-polling");
+  });
+
+  it("a page that polls by JSONP from its first moment is loaded all the same", async () => {
+    const page = await browser.newPage();
+    const body = `<!doctype html><link rel=icon href=data:,><script src="/dist/browser/bayeux.js"></script><script>
+      window.heard = [];
+      window.client = new bayeux.Client("/bayeux", { transports: [bayeux.callbackPolling()] });
+      client.subscribe("/early", ({ data }) => heard.push(data));
+      client.connect();
+      </script><img src="/slow.png" alt="">`;
+    await page.route("**/early.html", (route) => route.fulfill({ contentType: "text/html", body }));
+    // It keeps the page from being loaded until the client has come to the poll that is held.
+    const connected = page.waitForResponse((response) => response.url().includes("connectionType"));
+    await page.route("**/slow.png", async (route) => {
+      await connected;
+      await route.fulfill({ status: 404 });
     });
-    await leaving.goto("about:blank");
-    await untilHere(() => pages.posted.some((body) => body.includes("/meta/disconnect") && body.includes(clientId)));
-    await leaving.close();
+    await page.goto(pages.url + "/early.html", { timeout: 15_000 });
+    await page.evaluate(() => client.publish("/early", "bird"));
+    await until(page, () => heard.includes("bird"));
+    await page.evaluate(() => client.disconnect());
+    await page.close();
   });
 });

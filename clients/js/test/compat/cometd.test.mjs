@@ -357,6 +357,22 @@ describe("compat/cometd by itself", () => {
     await step((done) => cometd.publish("/batch", 3, done));
   });
 
+  it("goes on after one endBatch() too many", async () => {
+    const cometd = await make();
+    assert.throws(() => cometd.endBatch(), /not paired/);
+    await handshake(cometd);
+    await step((done) => cometd.batch(() => cometd.publish("/unpaired", 1, done)));
+  });
+
+  it("answers an unsubscribe of what is given up already", async () => {
+    const cometd = await make();
+    await handshake(cometd);
+    const handle = await step((done) => { const handle = cometd.subscribe("/twice", () => {}, () => done(handle)); });
+    const before = await step((done) => cometd.unsubscribe(handle, done));
+    const after = await step((done) => cometd.unsubscribe(handle, done));
+    assert.deepEqual([before.successful, after.successful, after.subscription], [true, true, "/twice"]);
+  });
+
   it("subscribes again by handle, and clears", async () => {
     const cometd = await make();
     await handshake(cometd);

@@ -60,7 +60,8 @@ const applications = {
   async "what is refused"(library, url) {
     const client = make(library, url);
     const story = [];
-    const tell = (what) => (error) => story.push(`${what} ${error.code} ${error.params} ${error.message}`);
+    const tell = (what) => (error) => story.push(`${what} ${error.code} ${JSON.stringify(error.params)} ${error.message}`);
+    await client.publish("/denied/*", 1).then(() => story.push("published"), tell("wildcard"));
     await client.publish("/denied/a", 1).then(() => story.push("published"), tell("publish"));
     await client.subscribe("/denied/a", () => {}).then(() => story.push("subscribed"), tell("subscribe"));
     await new Promise((resolve) => client.publish("/denied/a", 1).errback((error) => (tell("errback")(error), resolve())));

@@ -63,6 +63,19 @@ for (const [kind, { transports }] of Object.entries(KINDS)) {
         assert.deepEqual(heard, [3, 4]);
       });
 
+      test("gives a second subscription of a channel its own past", async () => {
+        const reader = await open();
+        const first = [];
+        await reader.subscribe("/twice/a", (message) => first.push(message)).ready;
+        for (let n = 0; n < 4; n++) await reader.publish("/twice/a", n);
+        await until(() => first.length == 4);
+        const second = [];
+        reader.subscribe("/twice/a", ({ data }) => second.push(data), { replay: first[1].ext.replay.id });
+        await reader.publish("/twice/a", 4);
+        await until(() => second.length == 3 && first.length == 5);
+        assert.deepEqual([first.map(({ data }) => data), second], [[0, 1, 2, 3, 4], [2, 3, 4]]);
+      });
+
       test("loses nothing when the session is lost", async () => {
         const writer = await open();
         // Without acknowledgement a broken link means a new session, which replays.

@@ -328,6 +328,8 @@ describe("replay", () => {
     server.link.push(event(1), event(2), event(3));
     assert.deepEqual([first, second], [[1, 2, 3], [1, 2, 3]]);
     assert.deepEqual(subscribes(server), ["/a", { "/a": -2 }]);
+    // To a server that has the channel already, a subscribe alone says nothing.
+    assert.deepEqual(server.on("/meta/unsubscribe").map(({ subscription }) => subscription), ["/a"]);
     await client.disconnect();
   });
 

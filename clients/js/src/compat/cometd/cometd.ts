@@ -40,8 +40,12 @@ export class CometD extends Conversation {
     this.removeListener(handle);
     const { channel } = handle;
     if (this._listeners.subscriptions(channel).length) return this._answerLater("/meta/unsubscribe", channel, callback);
-    this._expect("/meta/unsubscribe", channel, callback, values[0]);
-    this._emit(() => this._unsubscribeOnce(channel));
+    this._emit(() => {
+      // Given up before, or dropped by a new handshake: the server has nothing to answer.
+      if (!this._subscriptions.has(channel)) return this._answerLater("/meta/unsubscribe", channel, callback);
+      this._expect("/meta/unsubscribe", channel, callback, values[0]);
+      this._unsubscribeOnce(channel);
+    });
   }
 
   resubscribe(handle: SubscriptionHandle | undefined, props?: object): SubscriptionHandle | undefined {
@@ -105,8 +109,8 @@ export class CometD extends Conversation {
     this._batch++;
   }
   endBatch(): void {
-    if (--this._batch < 0) throw new Error("Calls to startBatch() and endBatch() are not paired");
-    if (this._batch || this.isDisconnected()) return;
+    if (!this._batch) throw new Error("Calls to startBatch() and endBatch() are not paired");
+    if (--this._batch || this.isDisconnected()) return;
     // What is asked for in one go, the core writes in one go.
     for (const send of this._batched.splice(0)) send();
   }

@@ -11,7 +11,8 @@ export class FayeError extends Error {
     const error = cause instanceof BayeuxError ? cause : new BayeuxError(cause);
     super(error.text);
     this.code = error.code || null;
-    this.params = error.args;
+    // What it splits at the commas is never an empty list.
+    this.params = error.code && !error.args.length ? [""] : error.args;
   }
 }
 
