@@ -236,8 +236,16 @@ impl Broker {
     /// # Errors
     /// `SessionUnknown` when there is none, or it belongs to another browser and cookies are required.
     pub async fn session(&self, caller: &Caller, message: &Message<'_>) -> Result<Arc<Session>, ProtocolError> {
+        self.session_of(caller, message.client_id.as_deref()).await
+    }
+
+    /// The session with this id, if this caller may speak for it.
+    ///
+    /// # Errors
+    /// As for [`Broker::session`].
+    pub async fn session_of(&self, caller: &Caller, id: Option<&str>) -> Result<Arc<Session>, ProtocolError> {
         let unknown = || ProtocolError::SessionUnknown(self.settings().unknown_session_error.clone().into());
-        let id = message.client_id.as_deref().and_then(ClientId::parse).ok_or_else(unknown)?;
+        let id = id.and_then(ClientId::parse).ok_or_else(unknown)?;
         let session = self.sessions().get(id).ok_or_else(unknown)?;
         if self.settings().require_cookie && session.browser != caller.browser {
             return Err(unknown());

@@ -11,7 +11,7 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8080/healthz";
 /// Ask a broker whether it is well; the exit code tells
 #[derive(Debug, clap::Args)]
 pub(super) struct Health {
-    /// The address to ask: /healthz tells whether it serves, /readyz whether it should be given work
+    /// The address to ask: /healthz, also when no path is given, tells whether it serves, /readyz whether it should be given work
     #[arg(long, default_value = DEFAULT_URL)]
     url: String,
     /// How long the answer may take, like 3s
@@ -21,10 +21,36 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let answer = small_runtime()?.block_on(client::health(&self.url, self.timeout));
+        let answer = small_runtime()?.block_on(client::health(&with_path(&self.url), self.timeout));
         answer.map_err(|error| match error {
             Error::Url(_) => Failure::Usage(error.to_string()),
             _ => Failure::Failed(error.to_string()),
         })
+    }
+}
+
+/// The page at `/` answers whenever it is served, and says nothing of the broker.
+fn with_path(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    match rest.split_once('/') {
+        None => format!("{url}/healthz"),
+        Some((_, "")) => format!("{url}healthz"),
+        Some(_) => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_is_asked_where_it_is() {
+        for (given, asked) in [
+            ("http://a:1", "http://a:1/healthz"),
+            ("http://a:1/", "http://a:1/healthz"),
+            ("https://a/readyz", "https://a/readyz"),
+        ] {
+            assert_eq!(with_path(given), asked);
+        }
     }
 }

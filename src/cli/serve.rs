@@ -77,7 +77,7 @@ async fn serve(config: Config, exposure: &Exposure) -> Result<(), Failure> {
     let asked = config.server.listen;
     let listener = TcpListener::bind(asked).await.map_err(|e| failed(&format!("cannot listen on {asked}"), e))?;
     let address = listener.local_addr().map_err(|error| failed("cannot tell the address", error))?;
-    greet(&config, address, exposure);
+    let greeting = Greeting::new(&config, address);
     let settings = server::Settings {
         calls: config.calls(),
         access: config.access(),
@@ -90,22 +90,38 @@ async fn serve(config: Config, exposure: &Exposure) -> Result<(), Failure> {
         engine: config.engine,
         channels: config.channel,
     };
-    server::run(settings, listener, shutdown).await.map_err(|error| failed("the server failed", error))
+    let ready = || greeting.say(exposure);
+    let served = server::run_saying(settings, listener, ready, shutdown).await;
+    served.map_err(|error| failed("the server failed", error))
 }
 
-fn greet(config: &Config, address: SocketAddr, exposure: &Exposure) {
-    match exposure {
-        Exposure::Ruled => tracing::info!("what anybody may do is what the rules allow"),
-        Exposure::Machine => tracing::info!("open for every program on this machine (loopback address)"),
-        Exposure::Network => tracing::warn!("open for everyone who can reach {address} (--open)"),
+/// What is said when everything could be opened.
+struct Greeting {
+    address: SocketAddr,
+    places: Places,
+    format: LogFormat,
+}
+
+impl Greeting {
+    fn new(config: &Config, address: SocketAddr) -> Self {
+        let mut places = Places::new(address, &config.transport.path, config.server.tls.is_on());
+        if !config.server.pages.is_empty() {
+            places.playground.push_str(pages::PLAYGROUND.trim_start_matches('/'));
+        }
+        Self { address, places, format: config.log.format }
     }
-    let mut places = Places::new(address, &config.transport.path, config.server.tls.is_on());
-    if !config.server.pages.is_empty() {
-        places.playground.push_str(pages::PLAYGROUND.trim_start_matches('/'));
-    }
-    match config.log.format {
-        LogFormat::Text => drop(write!(io::stderr(), "{}", places.block())),
-        LogFormat::Json => tracing::info!(playground = places.playground, bayeux = places.bayeux, "listening"),
+
+    fn say(self, exposure: &Exposure) {
+        let Self { address, places, format } = self;
+        match exposure {
+            Exposure::Ruled => tracing::info!("what anybody may do is what the rules allow"),
+            Exposure::Machine => tracing::info!("open for every program on this machine (loopback address)"),
+            Exposure::Network => tracing::warn!("open for everyone who can reach {address} (--open)"),
+        }
+        match format {
+            LogFormat::Text => drop(write!(io::stderr(), "{}", places.block())),
+            LogFormat::Json => tracing::info!(playground = places.playground, bayeux = places.bayeux, "listening"),
+        }
     }
 }
 

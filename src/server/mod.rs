@@ -81,6 +81,19 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    run_saying(settings, listener, || (), shutdown).await
+}
+
+/// The same, calling `ready` when everything could be opened and clients are served.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_saying(
+    settings: Settings,
+    listener: TcpListener,
+    ready: impl FnOnce(),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
     let address = listener.local_addr()?;
     let offered = transport::offered(&settings.transport);
     let backend = Backend::new(settings.calls.clone()).map_err(Error::other)?;
@@ -117,6 +130,7 @@ pub async fn run(
         Some(listener) => Either::Left(acceptor(listener, Site { part: Part::Backends, ..site.clone() }).run()),
         None => Either::Right(std::future::pending()),
     };
+    ready();
     tokio::select! {
         () = acceptor(listener, site).with_tls(tls.clone()).run() => {}
         () = backends => {}

@@ -102,10 +102,12 @@ where
     }
     let query = Query::of(parts);
     if query.iframe.is_some() && offers(ConnectionType::Iframe) {
-        return transport.iframe(connection, parts, query.iframe.unwrap_or_default()).into();
+        let caller = request::caller(connection, parts, ConnectionType::Iframe, verdict);
+        return transport.iframe(connection, &caller, parts, query.iframe.unwrap_or_default()).await.into();
     }
     if accepts_events(parts) && offers(ConnectionType::EventSource) {
-        return transport.event_source(connection, parts).into();
+        let caller = request::caller(connection, parts, ConnectionType::EventSource, verdict);
+        return transport.event_source(connection, &caller, parts).await.into();
     }
     if offers(ConnectionType::CallbackPolling) {
         return callback_poll(connection, parts, query, verdict).await;

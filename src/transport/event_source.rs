@@ -5,7 +5,10 @@
 //! connection breaks with the first event on its way then says where that began.
 
 use super::{Transport, body::Answer, connection::Connection, exchange::Frame, streaming::Format};
-use crate::{bayeux::Seq, broker::Delivery};
+use crate::{
+    bayeux::Seq,
+    broker::{Caller, Delivery},
+};
 use bytes::Bytes;
 use http::{HeaderValue, request::Parts};
 use std::fmt::Write;
@@ -17,8 +20,8 @@ struct Events;
 
 impl Transport {
     /// Opens an event stream.
-    pub(super) fn event_source(&self, connection: &Connection, parts: &Parts) -> Answer {
-        let Some(session) = self.streamed_session(parts) else { return Self::no_such_stream() };
+    pub(super) async fn event_source(&self, connection: &Connection, caller: &Caller, parts: &Parts) -> Answer {
+        let Some(session) = self.streamed_session(caller, parts).await else { return Self::no_such_stream() };
         let resume: Option<Seq> = parts.headers.get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
         let kind = HeaderValue::from_static("text/event-stream;charset=UTF-8");
         self.stream_to(connection, parts, &session, resume, kind, Events)

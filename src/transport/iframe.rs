@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     bayeux::{BadRequest, Seq},
-    broker::Delivery,
+    broker::{Caller, Delivery},
 };
 use bytes::Bytes;
 use http::{HeaderValue, request::Parts};
@@ -25,11 +25,17 @@ struct Page {
 
 impl Transport {
     /// Opens an endless page.
-    pub(super) fn iframe(&self, connection: &Connection, parts: &Parts, function: String) -> Answer {
+    pub(super) async fn iframe(
+        &self,
+        connection: &Connection,
+        caller: &Caller,
+        parts: &Parts,
+        function: String,
+    ) -> Answer {
         if !is_function_name(&function) {
             return response::refused(BadRequest::malformed("iframe", "not a function name"));
         }
-        let Some(session) = self.streamed_session(parts) else { return Self::no_such_stream() };
+        let Some(session) = self.streamed_session(caller, parts).await else { return Self::no_such_stream() };
         let page = Page { function, sent: 0, max: self.settings().max_stream_bytes };
         self.stream_to(connection, parts, &session, None, HeaderValue::from_static("text/html;charset=UTF-8"), page)
     }

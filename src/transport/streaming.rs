@@ -11,8 +11,8 @@ use super::{
     response,
 };
 use crate::{
-    bayeux::{BadRequest, ClientId, ProtocolError, Seq},
-    broker::{Delivery, Event, Place, Session, Stream},
+    bayeux::{BadRequest, ProtocolError, Seq},
+    broker::{Caller, Delivery, Event, Place, Session, Stream},
 };
 use axum::body::Body;
 use bytes::Bytes;
@@ -51,10 +51,9 @@ struct Running<F> {
 }
 
 impl Transport {
-    /// The session whose id is the last segment of the path.
-    pub(super) fn streamed_session(&self, parts: &Parts) -> Option<Arc<Session>> {
-        let id = parts.uri.path().rsplit('/').next().and_then(ClientId::parse)?;
-        self.exchange().broker.sessions().get(id)
+    /// The session whose id is the last segment of the path, if the caller may speak for it.
+    pub(super) async fn streamed_session(&self, caller: &Caller, parts: &Parts) -> Option<Arc<Session>> {
+        self.exchange().broker.session_of(caller, parts.uri.path().rsplit('/').next()).await.ok()
     }
 
     /// The answer to a stream request for a session that does not exist: nothing is made for it.

@@ -159,3 +159,34 @@ async fn explain_names_the_deciding_rule() {
     assert_eq!(admins["rule"], "key[1].rule[0]");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_stream_opens_for_whom_the_session_is() {
+    let server = server("stream.toml").await;
+    let id = session(&server, &token("ann")).await;
+    let open = async |user: Option<&str>| {
+        let request = Client::new().get(format!("http://{}/bayeux/{id}", server.address));
+        let request = request.header("accept", "text/event-stream");
+        let request = if let Some(user) = user { request.bearer_auth(token(user)) } else { request };
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(open(Some("bob")).await, 404, "somebody else");
+    assert_eq!(open(Some("ann")).await, 200);
+    assert_eq!(open(None).await, 200, "browsers send no token with it: the client id is the credential");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn users_do_not_write_to_each_other_by_the_api() {
+    let server = server("deliver.toml").await;
+    let bob = format!("Bearer {}", token("bob"));
+    let letter = |channel: &str| json!({"channel": channel, "data": 1});
+    let own = letter("/users/bob/x");
+    let (status, body) = post(&server, &[("authorization", &bob)], "users/ann/deliver", own.clone()).await;
+    assert_eq!((status, &body["error"]["code"]), (403, &json!("denied")), "{body}");
+    let published = post(&server, &[("authorization", &bob)], "publish", own).await;
+    assert_eq!(published.0, 200, "what the rules allow");
+    let (status, body) = post(&server, &[("x-api-key", KEY)], "users/ann/deliver", letter("/orders/7")).await;
+    assert_eq!((status, &body["sessions"]), (200, &json!(0)), "{body}");
+    server.stop().await;
+}

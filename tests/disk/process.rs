@@ -106,6 +106,7 @@ impl Process {
         let mut errors = child.stderr.take().unwrap();
         timeout(DEADLINE, errors.read_to_string(&mut text)).await.expect("it ends in time").unwrap();
         let status = timeout(DEADLINE, child.wait()).await.expect("it ends in time").unwrap();
+        assert!(!text.contains("Playground"), "it greets nobody whom it does not serve: {text}");
         Refused { code: status.code().unwrap(), text }
     }
 
