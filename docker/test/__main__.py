@@ -20,7 +20,6 @@ from machine import PLACE, ROOT, NotHere, Podman, configure, install, node_mount
 
 IMAGE_MEGABYTES = 25
 USER = 65532
-PAGES = "http://127.0.0.1:8001"  # where the pages come from, as compose.yaml has it without PAGES_PORT
 DEADLINE = 60  # seconds, for whatever is waited for
 BUILD_SECONDS = 3600  # on two cores that others use, too
 PUBLISHERS = 4
@@ -138,26 +137,30 @@ class Deployment:
     def backend(self):
         """the broker finds the backend by its name, and the backend the broker"""
         subscriber = Subscriber(self.url, "/counter")
-        until(lambda: self.called(subscriber), "an answer to a call")
+        until(lambda: self.called(subscriber, "echo", {"echo": "hello", "slept": 0}), "an answer to a call")
         until(lambda: len(subscriber.data("/counter")) >= 3, "what the backend publishes by itself")
         subscriber.end()
 
     def pages(self):
-        """the demos' pages are served, with the client in them, and know where the broker is"""
+        """the demos' pages are served on another port, with the client in them; they and the broker know of each other"""
         origin = f"http://127.0.0.1:{self.pages_port}"
         for page, holds in (("/", "<title>"), ("/bayeux.js", "Client"), ("/where.js", self.url), ("/chat.html", "<title>")):
             text = run("curl", "--silent", "--show-error", "--fail", f"{origin}{page}")
             if holds not in text:
                 raise AssertionError(f"{page} does not hold {holds}: {text[:200]}")
         hello = '{"channel": "/demo/hello", "data": 1}'
-        for allowed, page in ((True, PAGES), (False, "http://evil.example")):
+        local = f"http://localhost:{self.pages_port}"
+        for allowed, page in ((True, origin), (True, local), (False, "http://127.0.0.1:8001"), (False, "http://evil.example")):
             said = run("curl", "--silent", "--include", "--header", f"Origin: {page}", "--json", hello, self.url)
             equal(f"access-control-allow-origin: {page}" in said.lower(), allowed, f"{page} is let in")
+        subscriber = Subscriber(self.url, "/demo/origins")
+        until(lambda: self.called(subscriber, "origins", {"origins": [origin]}), "the backend knows where the pages are")
+        subscriber.end()
 
-    def called(self, subscriber):
+    def called(self, subscriber, service, answer):
         # The backend may still be starting: then the answer is that it cannot be reached, and one asks again.
-        subscriber.call("/service/echo", {"text": "hello"})
-        return {"echo": "hello", "slept": 0} in subscriber.data("/service/echo")
+        subscriber.call(f"/service/{service}", {"text": "hello"})
+        return answer in subscriber.data(f"/service/{service}")
 
     def kill(self):
         """the broker is killed in the middle of publishing and comes back: nothing is lost, sessions go on"""

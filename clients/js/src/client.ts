@@ -62,7 +62,7 @@ export class Client<M = any, S = any> extends Session {
   ): Promise<void> {
     // What may be written again must not count again; a server that does not know the name ignores it.
     if (attempts > 1) fields = { ...fields, ext: { idempotency: "" + Math.random() + Math.random(), ...fields?.ext } };
-    await this._request({ ...fields, channel, data }, { _attempts: attempts, _signal: signal });
+    await this._request({ ...fields, channel, data }, { _signal: signal, _attempts: attempts });
   }
 
   /** Asks a service and resolves with its answer. `"echo"` is short for `"/service/echo"`. Waits and fails as `publish` does. */
@@ -83,7 +83,8 @@ export class Client<M = any, S = any> extends Session {
     options?: SubscribeOptions,
   ): Subscription<Subscribed<M, C>>;
   subscribe(channel: string, callback?: Callback | SubscribeOptions, options?: SubscribeOptions): Subscription {
-    if (typeof callback != "function") [callback, options] = [undefined, callback];
-    return new Subscription(this._feeds, channel, callback, options);
+    return typeof callback == "function"
+      ? new Subscription(this._feeds, channel, callback, options)
+      : new Subscription(this._feeds, channel, undefined, callback);
   }
 }

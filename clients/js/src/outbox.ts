@@ -63,8 +63,7 @@ export class Outbox {
 
   /** Queues a message; resolves with its reply, or with a call's answer. */
   _request(message: Message, details: Details): Promise<Message> {
-    const { _signal, _answerWithin } = details;
-    let late: ReturnType<typeof setTimeout> | 0 | undefined;
+    let late: ReturnType<typeof setTimeout> | undefined;
     let off: () => void;
     return new Promise<Message>((resolve, reject) => {
       const task = this.#task(message, details, resolve, reject);
@@ -74,10 +73,10 @@ export class Outbox {
         this.#forget(task);
         reject(error);
       };
-      late = _answerWithin && setTimeout(giveUp, _answerWithin, new BayeuxError("406::timeout"));
-      off = onAbort(_signal, giveUp);
+      if (details._answerWithin) late = setTimeout(giveUp, details._answerWithin, new BayeuxError("406::timeout"));
+      off = onAbort(details._signal, giveUp);
     }).finally(() => {
-      clearTimeout(late || undefined);
+      clearTimeout(late);
       off();
     });
   }
@@ -110,7 +109,7 @@ export class Outbox {
 
   /** Takes a reply or an answer to a call; false when nobody waits for this message. */
   _settle(message: Message): boolean {
-    const { id, channel, data, successful } = message;
+    const { channel, data, id, successful } = message;
     const task = this.#sent.get(id);
     // An event has data; servers may let it carry the id that its publisher gave it.
     if (!task || task._message.channel != channel || (data !== undefined && !task._answerWithin)) return false;

@@ -18,7 +18,7 @@ export class Session {
   /** @internal How long a reply may take, in milliseconds. */
   readonly _patience: number;
   /** @internal */
-  readonly _feeds = new Feeds(this);
+  readonly _feeds: Feeds;
 
   #listeners: { [K in keyof ClientEvents]?: Set<(event: any) => void> } = {};
   #state: State = "disconnected";
@@ -46,6 +46,8 @@ export class Session {
   _replay?: boolean;
 
   constructor(url: string | readonly string[], options: ClientOptions) {
+    // Made here: beside its declaration it would make the compiler move every other initial value here, too.
+    this._feeds = new Feeds(this);
     this._options = options;
     this._patience = options.networkTimeout ?? 10_000;
     this.#candidates = [url].flat().flatMap((url) =>
@@ -155,8 +157,8 @@ export class Session {
   }
 
   async #handshake(): Promise<void> {
-    const { token, handshake, transports, ack = true, replay = true } = this._options;
     const run = this.#run;
+    const { token, handshake, transports, ack = true, replay = true } = this._options;
     const credential = await token?.(this.#refusal);
     if (run != this.#run) return;
     const { clientId, ext } = await this.#exchange({
@@ -168,7 +170,7 @@ export class Session {
     });
     this.#outbox._clientId = clientId;
     this.#ack = ext?.ack ? (ext.ack.batch ?? 0) : undefined;
-    this._replay = !!ext?.replay;
+    this._replay = ext?.replay;
     this._feeds._askAll();
     this.#established();
   }
@@ -184,12 +186,11 @@ export class Session {
       },
       first ? 0 : this.#advice.timeout,
     );
-    const { ext, advice } = reply;
-    this.#ack = ext?.ack ?? this.#ack;
-    if (advice?.reconnect == "none") throw closedByServer(reply);
+    this.#ack = reply.ext?.ack ?? this.#ack;
+    if (reply.advice?.reconnect == "none") throw closedByServer(reply);
+    this.#refusal = undefined;
     // Only a connect that was held says that things are stable; until then the back-off keeps growing.
     if (!first) this.#failures = 0;
-    this.#refusal = undefined;
     this.#established();
     if (this.#state != "connected") this.#enter("connected", undefined, resumed);
     if (this.#advice.interval) await this.#sleep(this.#advice.interval);
@@ -299,7 +300,7 @@ export class Session {
   }
 
   #receive(message: Message): void {
-    const { channel, data, advice, ext } = message;
+    const { channel, data, ext, advice } = message;
     Object.assign(this.#advice, advice);
     // It comes with replies to connects, also with the one that ends the session; in an event it is somebody else's.
     if (ext?.gap && data === undefined) this._emit("gap", { detail: ext.gap });
