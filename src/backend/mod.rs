@@ -121,10 +121,10 @@ impl Backend {
     /// the broker runs.
     pub fn start(self, broker: &Broker) {
         for feed in self.feeds(broker) {
-            broker.calls().spawn(feed.run(broker.clone()));
+            broker.duties().spawn(feed.run(broker.clone()));
         }
         if let Some((_, recorder)) = self.events {
-            broker.calls().spawn(recorder.run(broker.clone()));
+            broker.duties().spawn(recorder.run(broker.clone()));
         }
     }
 

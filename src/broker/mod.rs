@@ -91,8 +91,10 @@ struct Inner {
     throttle: Throttle,
     revocations: Mutex<revoked::Stored>,
     metrics: Metrics,
-    /// Service calls whose answers are still to come, and what else must end in good order.
+    /// Service calls whose answers are still to come.
     calls: TaskTracker,
+    /// What else must end in good order: feeds, which end when the broker stops, and goodbyes.
+    duties: TaskTracker,
     stopping: watch::Sender<bool>,
     /// How far the lanes had come when it began to stop.
     stopped_at: OnceLock<Vec<Seq>>,
@@ -155,6 +157,7 @@ impl Broker {
             throttle: Throttle::default(),
             revocations: Mutex::default(),
             calls: TaskTracker::new(),
+            duties: TaskTracker::new(),
             stopping: watch::Sender::new(false),
             stopped_at: OnceLock::new(),
         }));
@@ -194,12 +197,18 @@ impl Broker {
         places.ok().and_then(|p| p.first().map(|p| p.seq)).ok_or(ProtocolError::EngineUnavailable)
     }
 
-    /// Begins to stop: every held connect is answered, streams are told, new sessions are refused.
+    /// Begins to stop: every held connect is answered, with the messages that wait for it; streams are told, new sessions
+    /// are refused.
     pub fn stop(&self) {
         self.0.stopping.send_replace(true);
         self.0.stopped_at.get_or_init(|| self.lane_positions());
         for session in self.sessions().filter(|_| true) {
-            let wakers = session.lock().end(End::ShuttingDown);
+            let wakers = {
+                let mut state = session.lock();
+                // What could wait for company leaves now or not at all.
+                state.urge();
+                state.end(End::ShuttingDown)
+            };
             wakers.into_iter().flatten().flatten().for_each(Waker::wake);
         }
     }
@@ -303,6 +312,10 @@ impl Broker {
 
     pub(crate) fn calls(&self) -> &TaskTracker {
         &self.0.calls
+    }
+
+    pub(crate) fn duties(&self) -> &TaskTracker {
+        &self.0.duties
     }
 
     /// The request headers that callers must bring along as credentials, in lower case.

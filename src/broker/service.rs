@@ -84,9 +84,19 @@ impl Broker {
         }
     }
 
-    /// Waits until every call that is out has its answer in the log. Feeds, which end when the broker stops, count too.
+    /// Waits until every call that is out has its answer in the log and in the queue of its session.
     pub async fn calls_are_answered(&self) {
         self.calls().close();
         self.calls().wait().await;
+        let newest = self.engine().newest();
+        for lane in self.lanes() {
+            lane.caught_up(newest).await;
+        }
+    }
+
+    /// Waits until everything is done that the broker does beside answering.
+    pub async fn duties_are_done(&self) {
+        self.duties().close();
+        self.duties().wait().await;
     }
 }

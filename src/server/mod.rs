@@ -40,6 +40,7 @@ use tls::Tls;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    time::{Instant, timeout, timeout_at},
 };
 
 /// The longest that writing down where sessions stand may take, at the end.
@@ -137,14 +138,19 @@ pub async fn run_saying(
         () = reload_at_hangup(tls) => {}
         () = shutdown => {}
     }
+    let deadline = Instant::now() + settings.server.drain_timeout;
+    // Nobody new is let in by now. Whoever waits for the answer to a call is still held and gets it.
+    if timeout(settings.server.drain_timeout / 2, broker.calls_are_answered()).await.is_err() {
+        tracing::warn!("calls to backends were still out when half of the time to drain was over");
+    }
     tracing::info!("stopping: held connects are answered, sockets are closed");
     broker.stop();
     tasks.close();
-    let drained = async { tokio::join!(tasks.wait(), broker.calls_are_answered()) };
-    if tokio::time::timeout(settings.server.drain_timeout, drained).await.is_err() {
+    let drained = async { tokio::join!(tasks.wait(), broker.duties_are_done(), broker.calls_are_answered()) };
+    if timeout_at(deadline, drained).await.is_err() {
         tracing::warn!(open = tasks.len(), "connections were still open when the time to drain was over");
     }
-    if tokio::time::timeout(PLACES, broker.keep_places()).await.is_err() {
+    if timeout(PLACES, broker.keep_places()).await.is_err() {
         tracing::warn!(
             "there was no time to store where sessions stand; who does not acknowledge goes on with what is new"
         );

@@ -3,16 +3,18 @@
 //! Runs as one task per socket. Messages are pushed as they come, those that wait together in one frame. The end of the
 //! socket never ends the session, and a write that failed puts its messages back.
 
+mod ending;
+
 use super::{
     Transport,
     connection::{Connection, while_moving},
-    exchange::{Dispatched, Frame, GOODBYE},
+    exchange::{Dispatched, Frame},
     frames::{self, Publications},
     response,
 };
 use crate::{
     bayeux::{Reply, decode, reply::meta},
-    broker::{Caller, Connect, Delivery, End, Event, Plan, Session, Stream},
+    broker::{Caller, Connect, Delivery, Event, Plan, Session, Stream},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
@@ -227,18 +229,6 @@ impl Socket {
         self.answer_connects(carried, &replies).await
     }
 
-    /// The held connect is answered before the disconnect; if the client does not close the socket then, we do.
-    fn say_goodbye(&mut self, replies: &mut Vec<Reply>) {
-        let ended = self.stream.as_ref().and_then(|s| s.session().lock().ended);
-        if let Some(end) = ended {
-            self.stream = None;
-            if let Some((plan, _)) = self.held.take() {
-                replies.insert(0, plan.ended(&self.transport.exchange().broker, end));
-            }
-            self.close_at = Some(Instant::now() + GOODBYE_GRACE);
-        }
-    }
-
     /// Pushes for this session from now on.
     fn bind(&mut self, session: &Arc<Session>) {
         let bound = self.stream.as_ref().is_some_and(|s| Arc::ptr_eq(s.session(), session) && s.is_current());
@@ -274,22 +264,6 @@ impl Socket {
         }
     }
 
-    async fn session_ended(&mut self, end: End) -> Result<(), Over> {
-        self.stream = None;
-        let mut frame = Frame::with_capacity(256);
-        if end.is_told() {
-            frame.raw(GOODBYE);
-            self.close_at = Some(Instant::now() + GOODBYE_GRACE);
-        }
-        if let Some((plan, _)) = self.held.take() {
-            frame.reply(&plan.ended(&self.transport.exchange().broker, end));
-        }
-        if !frame.is_empty() {
-            self.send(frame.finish()).await?;
-        }
-        if end == End::ShuttingDown { Err(Over(Some(CloseCode::Away))) } else { Ok(()) }
-    }
-
     async fn on_time(&mut self) -> Result<(), Over> {
         let now = Instant::now();
         if self.close_at.is_some_and(|at| at <= now) {
@@ -315,13 +289,6 @@ impl Socket {
         }
         let is_idle = |since: Instant| now.saturating_duration_since(since) >= patience;
         if is_idle(self.heard) || is_idle(self.bound) { Err(Over(Some(CloseCode::Away))) } else { Ok(()) }
-    }
-
-    async fn stop(&mut self) -> Result<(), Over> {
-        match self.stream.take() {
-            Some(_) => self.session_ended(End::ShuttingDown).await,
-            None => Err(Over(Some(CloseCode::Away))),
-        }
     }
 
     /// Answers the held connect together with what it carries.

@@ -104,7 +104,7 @@ impl Backend {
 /// A running broker.
 pub(crate) struct Broker {
     pub(crate) url: String,
-    _child: Child,
+    child: Child,
 }
 
 impl Broker {
@@ -136,11 +136,22 @@ impl Broker {
         let url = timeout(DEADLINE, find).await.expect("the broker starts");
         // What it writes must go somewhere, or it would wait.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { url, _child: child }
+        Self { url, child }
     }
 }
 
 impl Broker {
+    /// Asks it to end.
+    pub(crate) async fn terminate(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().await.unwrap().success());
+    }
+
+    /// Waits until it has ended; whether in good order.
+    pub(crate) async fn ended(&mut self) -> bool {
+        timeout(DEADLINE, self.child.wait()).await.expect("it ends").unwrap().success()
+    }
+
     /// What it counts.
     pub(crate) async fn metrics(&self) -> String {
         let page = self.url.replace("/bayeux", "/metrics");

@@ -225,3 +225,18 @@ async fn nothing_a_client_sends_becomes_a_part_of_the_url() {
         assert_eq!(backend.posted(other).await.len(), 0, "{other}");
     }
 }
+
+#[tokio::test]
+async fn who_waits_for_an_answer_gets_it_although_the_broker_is_told_to_end() {
+    let (backend, mut broker) = places().await;
+    let mut caller = Client::connect(&broker).await;
+    // The first connect is answered at once; the next one is held.
+    caller.has_nothing().await;
+    let call = json!({"channel": "/service/hang", "data": 1, "id": "last"});
+    assert_eq!(caller.send(vec![call]).await[0]["successful"], true);
+    backend.until_posted("/hang", |posted| !posted.is_empty()).await;
+    let answer = caller.receive(|message| message["id"] == "last");
+    let (answer, ()) = tokio::join!(answer, broker.terminate());
+    assert_eq!(answer["error"], "408::timeout", "{answer}");
+    assert!(broker.ended().await);
+}

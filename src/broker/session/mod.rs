@@ -178,7 +178,8 @@ impl Session {
     /// them for ever.
     pub fn poll_event_if(&self, place: Place, epoch: u64, news: bool, cx: &mut Context<'_>) -> Poll<Event> {
         let mut state = self.state.lock();
-        if let Some(end) = state.ended {
+        let speaks = news && place == Place::Delivery && state.has_last_words();
+        if let Some(end) = state.ended.filter(|_| !speaks) {
             return Poll::Ready(Event::Ended(end));
         }
         let waiting = match place {

@@ -5,6 +5,7 @@
 //! Invariants: a publication is queued at most once (`seen` only grows). While `lag` is set the queue holds only what
 //! lies before it, so order survives. What was not acknowledged is never forgotten, only read again.
 
+mod acks;
 mod standing;
 
 pub(in crate::broker) use standing::Standing;
@@ -195,6 +196,12 @@ impl State {
         self.lag.is_some() || (self.urgent && !self.queue.is_empty())
     }
 
+    /// Whether something in the queue leaves although the session is over, because that is the broker's doing. What would
+    /// have to be read from the log does not: it may be much.
+    pub fn has_last_words(&self) -> bool {
+        self.ended == Some(End::ShuttingDown) && self.lag.is_none() && !self.queue.is_empty()
+    }
+
     /// The newest position handed to the client.
     pub fn handed(&self) -> Seq {
         self.handed
@@ -235,7 +242,7 @@ impl State {
 
     /// What the next delivery of at most `max_bytes` should hold. Only the newest attachment gets anything.
     pub fn next(&mut self, epoch: u64, max_bytes: usize) -> Next {
-        if !self.is_current(epoch) || self.ended.is_some() {
+        if !self.is_current(epoch) || self.ended.is_some() && !self.has_last_words() {
             return Next::Nothing;
         }
         if !self.queue.is_empty() {
@@ -315,7 +322,7 @@ impl State {
     }
 
     /// What could wait has waited long enough.
-    pub(super) fn urge(&mut self) {
+    pub(in crate::broker) fn urge(&mut self) {
         self.urgent = true;
     }
 
@@ -328,11 +335,6 @@ impl State {
         self.queue.shrink_to_fit();
         self.queue_bytes = self.queue.iter().map(|p| p.weight()).sum();
         self.lag = Some(Lag { after: after.max(self.handed), to });
-    }
-
-    /// From now on messages leave only with connect replies, and stay until the client says that they arrived.
-    pub fn begin_acks(&mut self, acked: Seq) {
-        self.acked = Some(acked);
     }
 
     /// Notes positions that it will not get. Returns how many of them are news, and the waker of a heartbeat that can tell
@@ -351,37 +353,6 @@ impl State {
     /// The gap to tell the client of. One who acknowledges is told until it is acknowledged, others once.
     pub(in crate::broker) fn tell_gap(&mut self) -> Option<(Seq, Seq)> {
         if self.acked.is_some() { self.gap } else { self.gap.take() }
-    }
-
-    /// Up to where the client says that everything arrived; `None` when it does not say.
-    pub fn acked(&self) -> Option<Seq> {
-        self.acked
-    }
-
-    /// The client says that everything up to `position` has arrived; a position that was never sent says nothing.
-    /// What was sent after the newest such position is sent again.
-    pub fn acknowledge(&mut self, position: Option<Seq>) {
-        let Some(before) = self.acked else { return };
-        let before = if std::mem::take(&mut self.resumed) { 0 } else { before };
-        let acked = position.filter(|p| *p <= self.sent).map_or(before, |p| p.max(before));
-        self.acked = Some(acked);
-        self.gap = self.gap.filter(|(_, last)| *last > acked);
-        if acked < self.handed {
-            self.rewind(acked);
-        } else if acked > self.handed {
-            self.skip_to(acked);
-        }
-    }
-
-    /// It went back to an older position, and what it was about to hand out again has arrived after all.
-    fn skip_to(&mut self, acked: Seq) {
-        self.handed = acked;
-        self.queue.retain(|p| p.seq > acked);
-        self.queue_bytes = self.queue.iter().map(|p| p.weight()).sum();
-        if let Some(lag) = &mut self.lag {
-            lag.after = lag.after.max(acked);
-        }
-        self.lag = self.lag.filter(|lag| lag.after < lag.to);
     }
 
     /// Goes back to a position the client names: everything after it is handed out again, from the log.

@@ -9,7 +9,7 @@ use crate::{
 
 const NOW_US: u64 = 1000;
 
-fn channel(pattern: &str) -> ChannelSettings {
+pub(super) fn channel(pattern: &str) -> ChannelSettings {
     ChannelSettings { pattern: pattern.into(), retain: None, retain_last: false, lazy: None, persistent: false }
 }
 

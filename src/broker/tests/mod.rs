@@ -246,3 +246,39 @@ async fn stopping_answers_what_is_held_and_refuses_what_is_new() {
     let (reply, _) = broker.handshake(&caller(POLL), &decoded.messages[0]).await;
     assert_eq!(reply.error, Some(ProtocolError::ShuttingDown));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_session_leaves_with_the_last_answer() {
+    let channels =
+        log::channels(vec![ChannelSettings { lazy: Some(Duration::from_secs(60)), ..log::channel("/lazy") }]);
+    let broker = log::on(&log::engine(&channels), channels, |_| {});
+    let session = handshake(&broker).await;
+    for pattern in ["/a", "/lazy"] {
+        subscribe(&broker, &session, pattern).await;
+    }
+    poll(&broker, session.id, "").await;
+    for (channel, data) in [("/lazy", "1"), ("/a", "2"), ("/lazy", "3")] {
+        broker.publish_data(channel, data).await.unwrap();
+    }
+    broker.lane(session.lane).caught_up(broker.engine().newest()).await;
+    let (stream, lazy) = (handshake(&broker).await, handshake(&broker).await);
+    for one in [&stream, &lazy] {
+        subscribe(&broker, one, "/lazy").await;
+        poll(&broker, one.id, "").await;
+    }
+    let attached = broker.attach(&stream);
+    let held = {
+        let (broker, id) = (broker.clone(), lazy.id);
+        tokio::spawn(async move { poll(&broker, id, "").await })
+    };
+    broker.publish_data("/lazy", "4").await.unwrap();
+    broker.lane(stream.lane).caught_up(broker.engine().newest()).await;
+    broker.lane(lazy.lane).caught_up(broker.engine().newest()).await;
+    broker.stop();
+    assert_eq!(data(&poll(&broker, session.id, "").await), ["1", "2", "3", "4"], "who comes just now");
+    assert_eq!(data(&held.await.unwrap()), ["4"], "whose poll is held");
+    assert_eq!(std::future::poll_fn(|cx| attached.poll_event(true, cx)).await, Event::Messages);
+    assert_eq!(attached.take().await.publications.len(), 1);
+    assert_eq!(std::future::poll_fn(|cx| attached.poll_event(true, cx)).await, Event::Ended(End::ShuttingDown));
+    assert!(poll(&broker, session.id, "").await.delivery.is_empty(), "and nothing twice");
+}

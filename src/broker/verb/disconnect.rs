@@ -17,7 +17,7 @@ impl Broker {
             Ok(session) => {
                 // A page that is left says goodbye and does not stay for the answer: this is done also without it.
                 let broker = self.clone();
-                let ending = self.calls().spawn(async move {
+                let ending = self.duties().spawn(async move {
                     broker.await_poll(&session).await;
                     broker.end(&session, End::Disconnected).await;
                 });
