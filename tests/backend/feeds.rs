@@ -82,7 +82,10 @@ async fn a_backend_that_is_gone_is_waited_for_and_hears_everything() {
     publish_all(&mut shop, "/orders/1", 1..30).await;
     let again = Backend::start_on(port).await;
     let posted = again.until_posted("/script/orders", |posted| numbers(posted).last() == Some(&29)).await;
-    assert_eq!(numbers(&posted), (1..30).collect::<Vec<_>>());
+    // At least once: it may have gone before its answer to the first was out.
+    let all = numbers(&posted);
+    let rest = all.strip_prefix(&[0]).unwrap_or(&all);
+    assert_eq!(rest, (1..30).collect::<Vec<_>>());
 }
 
 #[tokio::test]
