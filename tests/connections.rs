@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
 use support::{DEADLINE, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,6 +15,8 @@ use tokio::{
 };
 
 const PUBLISH: &str = r#"{"channel":"/a","data":1}"#;
+/// A whole request, of the kind that hyper serves.
+const PUBLISHED_BEFORE: &str = "POST /bayeux HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n19\r\n{\"channel\":\"/a\",\"data\":1}\r\n0\r\n\r\n";
 const PUBLISHED: &str = r#"[{"channel":"/a","successful":true}]"#;
 
 fn post(headers: &str, body: &str) -> String {
@@ -135,6 +138,67 @@ async fn a_server_that_stops_answers_what_is_held_and_says_that_it_was_the_last(
     let (text, ()) = tokio::join!(read_until(&mut held, "never", 1), server.stop());
     assert!(text.contains("\r\nconnection: close\r\n") && text.contains(r#""successful":true"#), "{text}");
     assert_eq!(read_until(&mut idle, "never", 1).await, "", "one that says nothing is closed");
+}
+
+/// Waits until a session's poll is held.
+async fn is_held(server: &Server, id: &str) {
+    let attached = async {
+        while server.get(&format!("sessions/{id}")).await.1["connected"] != true {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, attached).await.expect("held");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_does_not_wait_for_requests_that_are_not_all_there() {
+    let grace = Duration::from_millis(1500);
+    let server = Server::start_with(|settings| settings.server.request_grace = grace).await;
+    let ann = server.subscriber(&[]).await;
+    let whole = post("Content-Type: application/json\r\n", PUBLISH);
+    let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+    let chunked = "POST /bayeux HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"cha";
+    let api = whole.replace("/bayeux", "/api/v1/publish");
+    let mut silent = Vec::new();
+    for said in ["", "P", &head[..30], &format!("{PUBLISHED_BEFORE}{}", &head[..30]), PUBLISHED_BEFORE] {
+        let mut stream = open(&server).await;
+        stream.write_all(said.as_bytes()).await.unwrap();
+        if said.starts_with(PUBLISHED_BEFORE) {
+            read_until(&mut stream, PUBLISHED, 1).await;
+        }
+        silent.push(stream);
+    }
+    let (start, rest) = body.split_at(5);
+    let mut halves = Vec::new();
+    for said in [&format!("{head}\r\n\r\n{start}"), chunked, &api[..api.len() - 5]] {
+        let mut stream = open(&server).await;
+        stream.write_all(said.as_bytes()).await.unwrap();
+        halves.push(stream);
+    }
+    let mut finishing = open(&server).await;
+    finishing.write_all(format!("{head}\r\n\r\n{start}").as_bytes()).await.unwrap();
+    let mut held = open(&server).await;
+    let connect = format!(r#"{{"channel":"/meta/connect","clientId":"{}","connectionType":"long-polling"}}"#, ann.id);
+    held.write_all(post("", &connect).as_bytes()).await.unwrap();
+    is_held(&server, &ann.id).await;
+
+    let began = Instant::now();
+    let stopping = tokio::spawn(server.stop());
+    let text = read_until(&mut held, "never", 1).await;
+    assert!(text.contains(r#""successful":true"#) && began.elapsed() < grace, "held: {:?} {text}", began.elapsed());
+    for mut stream in silent {
+        assert_eq!(read_until(&mut stream, "never", 1).await, "", "no request, no answer");
+    }
+    assert!(began.elapsed() < grace, "what is no request is closed at once: {:?}", began.elapsed());
+    // The held poll's end tells that the server is stopping: what is finished within the grace still counts.
+    finishing.write_all(rest.as_bytes()).await.unwrap();
+    assert!(read_until(&mut finishing, "never", 1).await.ends_with(PUBLISHED), "in time");
+    for mut stream in halves {
+        let text = read_until(&mut stream, "never", 1).await;
+        assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("shutting_down"), "{text}");
+    }
+    stopping.await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(3), "stopped after {:?}", began.elapsed());
 }
 
 #[tokio::test]

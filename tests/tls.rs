@@ -7,16 +7,26 @@
 mod support;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::{http1, http2};
+use futures_util::{SinkExt, StreamExt, stream};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::{
+    body::Frame,
+    client::conn::{http1, http2},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use support::{DEADLINE, Server};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     net::TcpStream,
     process::{Child, ChildStderr, Command},
     time::timeout,
@@ -306,6 +316,64 @@ async fn a_peer_that_never_shakes_hands_is_let_go() {
         stream.try_read(&mut byte).map_or(true, |n| n == 0)
     };
     assert!(timeout(DEADLINE, closed).await.expect("it is closed in time"));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_does_not_wait_for_peers_that_asked_nothing() {
+    let certificate = Certificate::new("stop");
+    let server = server(&certificate).await;
+    let http = Http2::connect(&certificate, server.address).await;
+    let hello = json!({"channel": "/meta/handshake", "version": "1.0", "supportedConnectionTypes": ["long-polling"]});
+    let id = http.send("/bayeux", hello).await.1[0]["clientId"].as_str().unwrap().to_owned();
+    let connect = json!({"channel": "/meta/connect", "clientId": id, "connectionType": "long-polling"});
+    assert_eq!(http.send("/bayeux", connect.clone()).await.0, 200);
+
+    let no_handshake = TcpStream::connect(server.address).await.unwrap();
+    let nothing_said = certificate.connect(server.address, b"h2").await.unwrap();
+    // It says hello and then hears nothing: the server's goodbye is not agreed to.
+    let mut deaf = certificate.connect(server.address, b"h2").await.unwrap();
+    let mut settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    settings.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    deaf.write_all(&settings).await.unwrap();
+    let mut half_head = certificate.connect(server.address, b"http/1.1").await.unwrap();
+    half_head.write_all(b"POST /bayeux HTTP/1.1\r\nHo").await.unwrap();
+    for stream in [&mut deaf, &mut half_head] {
+        stream.flush().await.unwrap();
+    }
+    let stream = certificate.connect(server.address, b"h2").await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let never: StreamBody<stream::Pending<Result<Frame<Bytes>, Infallible>>> = StreamBody::new(stream::pending());
+    let half_body = tokio::spawn(async move {
+        let request = http::Request::post("https://localhost/bayeux").body(never).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        (answer.status().as_u16(), answer.into_body().collect().await.unwrap().to_bytes())
+    });
+
+    let held = http.send("/bayeux", connect);
+    let stop = async {
+        let attached = async {
+            let (call, mine) = (format!("/api/v1/sessions/{id}"), &http);
+            loop {
+                let request = http::Request::get(format!("https://localhost{call}")).body(Full::default()).unwrap();
+                let answer = mine.0.clone().send_request(request).await.unwrap().into_body().collect().await.unwrap();
+                if serde_json::from_slice::<Value>(&answer.to_bytes()).unwrap()["connected"] == true {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, attached).await.expect("held");
+        let began = Instant::now();
+        server.stop().await;
+        began.elapsed()
+    };
+    let ((status, answer), took) = tokio::join!(held, stop);
+    assert_eq!((status, &answer[0]["successful"]), (200, &json!(true)), "{answer}");
+    let (status, said) = timeout(DEADLINE, half_body).await.unwrap().unwrap();
+    assert!(status == 503 && String::from_utf8_lossy(&said).contains("shutting_down"), "{status} {said:?}");
+    assert!(took < Duration::from_secs(4), "stopped after {took:?}");
+    drop((no_handshake, nothing_said, deaf, half_head));
 }
 
 #[tokio::test]

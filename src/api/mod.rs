@@ -28,6 +28,7 @@ use crate::{
     transport::{OriginPolicy, body::Answer, origin::Verdict},
 };
 use answer::Outcome;
+use axum::BoxError;
 use bytes::Bytes;
 use http::{Method, Request, request::Parts};
 use http_body::Body;
@@ -56,7 +57,7 @@ impl Api {
     /// Serves one request.
     pub async fn serve<B>(&self, peer: Option<IpAddr>, request: Request<B>) -> Answer
     where
-        B: Body<Data = Bytes> + Send + Unpin,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin,
     {
         let began = Instant::now();
         let (parts, body) = request.into_parts();
@@ -88,7 +89,7 @@ impl Api {
 
     async fn carry_out<B>(&self, call: Call, peer: Option<IpAddr>, parts: &Parts, body: B) -> Outcome
     where
-        B: Body<Data = Bytes> + Send + Unpin,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin,
     {
         match call {
             Call::Health => return status::health(),

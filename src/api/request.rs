@@ -8,7 +8,7 @@ use crate::{
     broker::Asking,
     transport::request,
 };
-use axum::extract::Query;
+use axum::{BoxError, extract::Query};
 use bytes::Bytes;
 use http::{Method, StatusCode, header, request::Parts};
 use http_body::Body;
@@ -39,7 +39,7 @@ impl Api {
     /// The body of a request that must have one.
     pub(super) async fn body<B>(&self, parts: &Parts, body: B) -> Result<Bytes, ApiError>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
         if parts.method == Method::POST && !is_json(parts) {
             return Err(ProtocolError::UnsupportedMediaType.into());

@@ -1,6 +1,6 @@
 //! Holding a poll: a `/meta/connect` over long-polling or callback-polling waits here until something happens.
 //!
-//! Called by the exchange with an accepted connect. A poll whose client went away is dropped here without having taken
+//! Called by the exchange and the polling transports with an accepted connect. A poll whose client went away is dropped here without having taken
 //! anything from the queue.
 
 use super::{
@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use std::{
     future::{Future, poll_fn},
     sync::Arc,
-    task::Poll,
+    task::{Poll, Waker},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -29,7 +29,40 @@ pub struct Answered {
     pub reply: Reply,
 }
 
+/// A connect that was answered early, before its session said goodbye. What it took goes back if that is never laid out.
+pub struct Last {
+    broker: Broker,
+    answered: Option<Answered>,
+}
+
+impl Last {
+    /// The answer, to be laid out now.
+    pub fn take(mut self) -> Option<Answered> {
+        self.answered.take()
+    }
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        if let Some(answered) = self.answered.take() {
+            self.broker.restore(&answered.session, answered.delivery);
+        }
+    }
+}
+
 impl Broker {
+    /// Answers a connect whose session says goodbye in the same request: at once, with what waits.
+    pub async fn answer_last(&self, mut plan: Box<Plan>) -> Last {
+        plan.makes_last();
+        if plan.attachment.is_none() {
+            // A WebSocket, which pushes beside its connects. It would not get to that any more.
+            let (epoch, older) = plan.session.lock().attach(Place::Delivery, false);
+            older.into_iter().for_each(Waker::wake);
+            plan.attachment = Some((Place::Delivery, epoch));
+        }
+        Last { broker: self.clone(), answered: Some(self.hold(plan).await) }
+    }
+
     /// Holds a poll until there are messages, its time is over, a newer one comes, or the session ends.
     pub async fn hold(&self, plan: Box<Plan>) -> Answered {
         let session = Arc::clone(&plan.session);
@@ -57,7 +90,10 @@ impl Broker {
                         // Told with the reply; if that is not written, it must be told again.
                         let mut state = session.lock();
                         delivery.gap = state.gap();
-                        state.poll_answered(Instant::now());
+                        // A goodbye does not wait for a poll that does not come.
+                        if !plan.is_last() {
+                            state.poll_answered(Instant::now());
+                        }
                         drop(state);
                         plan.answer(self, delivery.position)
                     }

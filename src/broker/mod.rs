@@ -38,7 +38,7 @@ pub use channels::Channels;
 pub use delivery::Delivery;
 pub use direct::{Accepted, Item, Refusal};
 pub use extension::{Additions, Clock, Extension};
-pub use hold::Answered;
+pub use hold::{Answered, Last};
 pub use inspect::{History, Seen};
 pub use metrics::Metrics;
 pub use observer::{Happening, Observer};

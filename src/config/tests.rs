@@ -79,7 +79,7 @@ fn unknown_keys_name_their_place_and_the_nearest_known_key() {
             "b.toml:3: broker.timout: unknown key; did you mean broker.timeout?",
             "b.toml:4: brokre: unknown key; did you mean broker?",
             "b.toml:6: server.max_queue: unknown key; did you mean broker.max_queue?",
-            "b.toml:7: server.zzz: unknown key; known here: listen, open, drain_timeout, threads, pages, tls",
+            "b.toml:7: server.zzz: unknown key; known here: listen, open, drain_timeout, request_grace, threads, pages, tls",
             "environment BAYEUXD__LOG__FROMAT: log.fromat: unknown key; did you mean log.format?",
             "--set max_sessions: max_sessions: unknown key; did you mean broker.max_sessions?",
             "--set transport.pathh: transport.pathh: unknown key; did you mean transport.path?",

@@ -3,6 +3,7 @@
 //! Run by `server::run`. Tuned for many connections that mostly wait: small buffers, no timer per connection.
 
 use super::{
+    ServerSettings,
     io::NotedStream,
     plain, serving,
     tls::Tls,
@@ -64,6 +65,8 @@ pub enum Part {
 pub(super) struct Noted {
     pub(super) connection: Connection,
     pub(super) progress: Arc<Progress>,
+    /// How long a stop waits for what peers do not finish.
+    pub(super) grace: Duration,
     api: Api,
     part: Part,
 }
@@ -97,6 +100,7 @@ pub struct Acceptor {
     tasks: TaskTracker,
     tls: Option<Arc<Tls>>,
     open: Gauge,
+    grace: Duration,
 }
 
 impl Acceptor {
@@ -109,7 +113,14 @@ impl Acceptor {
         tasks: TaskTracker,
     ) -> Self {
         let watch = Arc::new(Watch::new(settings));
-        Self { listener, site, watch, stopping, tasks, tls: None, open: Gauge::default() }
+        let grace = ServerSettings::default().request_grace;
+        Self { listener, site, watch, stopping, tasks, tls: None, open: Gauge::default(), grace }
+    }
+
+    /// Waits so long, when it stops, for requests that are not all there.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
     }
 
     /// Speaks TLS.
@@ -159,6 +170,7 @@ impl Acceptor {
         let noted = Noted {
             connection: connection.clone(),
             progress: Arc::clone(&progress),
+            grace: self.grace,
             api: self.site.api.clone(),
             part: self.site.part,
         };

@@ -4,6 +4,7 @@
 //! about messages.
 
 pub mod accept;
+mod ending;
 pub mod io;
 pub mod issuers;
 pub mod pages;
@@ -124,7 +125,9 @@ pub async fn run_saying(
     let part = if settings.api.enabled && settings.api.listen.is_empty() { Part::All } else { Part::Clients };
     let site = Site { transport, api, pages: pages::router(&settings.transport.path, &settings.server.pages), part };
     let acceptor = |listener, site| {
-        Acceptor::new(listener, site, &settings.transport, broker.stopping(), tasks.clone()).counting(open.clone())
+        Acceptor::new(listener, site, &settings.transport, broker.stopping(), tasks.clone())
+            .with_grace(settings.server.request_grace)
+            .counting(open.clone())
     };
     let tls = if settings.server.tls.is_on() { Some(Arc::new(Tls::load(&settings.server.tls)?)) } else { None };
     let backends = match own_listener(&settings.api).await? {

@@ -5,6 +5,7 @@
 
 use super::{
     accept::{MAX_BUFFER, Noted, answer},
+    ending::{Ending, Leaving},
     io::NotedStream,
     plain,
     tls::{self, Tls},
@@ -13,7 +14,7 @@ use super::{
 use crate::transport::TransportSettings;
 use axum::Router;
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, Response, header};
 use hyper::{
     body::Incoming,
     rt::Executor,
@@ -22,6 +23,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{
+    convert::Infallible,
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
@@ -39,7 +41,9 @@ pub(super) async fn http1<S>(stream: NotedStream<S>, pages: Router, noted: Noted
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| answer(&pages, &noted, request));
+    let ending = Ending::new(stopping.clone(), noted.grace);
+    let (requests, progress) = (Arc::clone(&ending), Arc::clone(&noted.progress));
+    let service = service_fn(move |request| served(&pages, &noted, &requests, request));
     let serving = http1::Builder::new()
         .half_close(false)
         // Answers are small: one buffer and a plain write cost less than a list of them.
@@ -52,8 +56,20 @@ where
     // A connection that breaks is the peer's affair; what it did not take is put back by whoever holds the guard.
     if !until_stopping(serving.as_mut(), stopping).await {
         serving.as_mut().graceful_shutdown();
-        let _ = serving.await;
+        ending.see_off(serving, &progress).await;
     }
+}
+
+/// Answers one request, and tells how far it is.
+fn served(
+    pages: &Router,
+    noted: &Noted,
+    requests: &Arc<Ending>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Leaving>, Infallible>> + Send + use<> {
+    let under_way = requests.begin();
+    let answering = answer(pages, noted, request.map(|body| requests.arriving(body)));
+    answering.map(|answer| answer.map(|answer| answer.map(|body| Leaving::new(body, under_way))))
 }
 
 /// Shakes hands, then serves what the peer chose.
@@ -65,9 +81,13 @@ pub(super) async fn tls(
     stopping: Receiver<bool>,
     tasks: TaskTracker,
 ) {
-    let stream = match tls.accept(stream).await {
-        Ok(stream) => stream,
-        Err(error) => return tracing::debug!(%error, "no TLS with a peer"),
+    let stream = tokio::select! {
+        // Whoever has not even shaken hands has asked nothing.
+        () = stopped(stopping.clone()) => return,
+        shaken = tls.accept(stream) => match shaken {
+            Ok(stream) => stream,
+            Err(error) => return tracing::debug!(%error, "no TLS with a peer"),
+        },
     };
     if tls::is_http2(&stream) {
         let noted = noted.multiplexed();
@@ -87,17 +107,19 @@ where
     let settings: &TransportSettings = noted.connection.transport().settings();
     let mut builder = http2::Builder::new(Tracked(tasks));
     builder.max_concurrent_streams(settings.max_streams).max_header_list_size(MAX_BUFFER as u32);
+    let ending = Ending::new(stopping.clone(), noted.grace);
+    let (requests, progress, connection) = (Arc::clone(&ending), Arc::clone(&noted.progress), noted.connection.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         name_host(&mut request);
         // Also when the peer gives the request up.
         let running = Running::new(&noted.progress);
-        answer(&pages, &noted, request).inspect(move |_| drop(running))
+        served(&pages, &noted, &requests, request).inspect(move |_| drop(running))
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     if !until_stopping(serving.as_mut(), stopping).await {
         serving.as_mut().graceful_shutdown();
-        let _ = serving.await;
+        ending.see_off_streams(serving, &progress, &connection).await;
     }
 }
 

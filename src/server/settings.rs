@@ -14,6 +14,9 @@ pub struct ServerSettings {
     /// How long a stopping server waits for its last answers to leave.
     #[serde(with = "crate::units::duration")]
     pub drain_timeout: Duration,
+    /// How long a stopping server waits for a request whose body is still coming, and for an HTTP/2 peer to agree to the end.
+    #[serde(with = "crate::units::duration")]
+    pub request_grace: Duration,
     /// Threads that serve; 0 means one per core.
     pub threads: usize,
     /// A folder whose files are served from `/` on, to everyone, beside the mount; the playground then is at `/playground`.
@@ -45,6 +48,7 @@ impl Default for ServerSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             open: false,
             drain_timeout: Duration::from_secs(8),
+            request_grace: Duration::from_secs(1),
             threads: 0,
             pages: String::new(),
             tls: TlsSettings::default(),
@@ -57,6 +61,9 @@ impl ServerSettings {
     pub fn validate(&self, problem: &mut dyn FnMut(&str, String)) {
         if self.drain_timeout > Duration::from_secs(600) {
             problem("drain_timeout", "must be at most 10m".into());
+        }
+        if self.request_grace > Duration::from_secs(600) {
+            problem("request_grace", "must be at most 10m".into());
         }
         if !self.pages.is_empty() && !Path::new(&self.pages).is_dir() {
             problem("pages", format!("\"{}\" is no folder", self.pages));

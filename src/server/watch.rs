@@ -95,6 +95,11 @@ impl Progress {
         }
     }
 
+    /// Whether bytes wait for the peer to read.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed) != 0
+    }
+
     /// A request is whole and is being handled.
     pub fn busy(&self) {
         self.enter(Phase::Busy);

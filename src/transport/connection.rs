@@ -146,7 +146,7 @@ impl Connection {
     }
 
     /// A number that grows whenever bytes leave.
-    pub(super) fn moved(&self) -> u64 {
+    pub(crate) fn moved(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed) + self.0.buffered.load(Ordering::Relaxed)
     }
 

@@ -11,7 +11,7 @@ use super::{
     request, response,
 };
 use crate::bayeux::{BadRequest, ConnectionType, ProtocolError};
-use axum::{body::Body, extract::State};
+use axum::{BoxError, body::Body, extract::State};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use http_body::Body as HttpBody;
@@ -26,7 +26,7 @@ const DEFAULT_CALLBACK: &str = "jsonpcallback";
 /// then, so that a held poll costs little memory.
 pub fn serve<B>(connection: Connection, request: Request<B>) -> impl Future<Output = Answer> + Send
 where
-    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     B::Error: Send,
 {
     let accepting = Box::pin(accept(connection.clone(), request));
@@ -66,7 +66,7 @@ impl From<Answer> for Accepted {
 
 async fn accept<B>(connection: Connection, request: Request<B>) -> (Verdict, Accepted)
 where
-    B: HttpBody<Data = Bytes> + Send + Unpin,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin,
 {
     let transport = connection.transport();
     let (mut parts, body) = request.into_parts();
@@ -87,7 +87,7 @@ where
 
 async fn route<B>(connection: &Connection, parts: &mut Parts, body: B, verdict: &Verdict) -> Accepted
 where
-    B: HttpBody<Data = Bytes> + Send + Unpin,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin,
 {
     let transport = connection.transport();
     let offers = |kind| transport.exchange().broker.connection_types().contains(&kind);
@@ -117,7 +117,7 @@ where
 
 async fn long_poll<B>(connection: &Connection, parts: &Parts, body: B, verdict: &Verdict) -> Accepted
 where
-    B: HttpBody<Data = Bytes> + Send + Unpin,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin,
 {
     let transport = connection.transport();
     let caller = request::caller(connection, parts, ConnectionType::LongPolling, verdict);

@@ -1,13 +1,14 @@
 //! The shared exchange: messages in, replies out, the same for every transport.
 //!
 //! Called by each transport with what it decoded. Handles a batch in order; connects come last, because they may be
-//! held, and what happens to them afterwards is the transport's own affair.
+//! held, and what happens to them afterwards is the transport's own affair. Only those that stand before their session's
+//! disconnect come before it.
 
 use super::limiter::HandshakeLimiter;
 use crate::{
-    bayeux::{DecodeLimits, Message, ProtocolError, Reply, encode, reply::meta},
+    bayeux::{ClientId, DecodeLimits, Message, ProtocolError, Reply, encode, reply::meta},
     broker::{
-        Broker, Caller, Connect, Delivery, Session,
+        Broker, Caller, Connect, Delivery, Last, Session,
         metrics::{RateLabel, RatedBy, RatedWhat},
     },
 };
@@ -29,11 +30,19 @@ pub struct Dispatched {
     /// The replies to everything but connects, in request order.
     pub replies: Vec<Reply>,
     /// The connects, in request order.
-    pub connects: Vec<Connect>,
+    pub connects: Vec<Due>,
     /// The session that a handshake made.
     pub opened: Option<Arc<Session>>,
     /// How long the answer should wait: somebody keeps asking for a session that does not exist.
     pub delay: Duration,
+}
+
+/// What there is to answer to a connect.
+pub enum Due {
+    /// What the broker made of it.
+    Now(Connect),
+    /// It was answered before its session said goodbye in the same batch.
+    Before(Box<Last>),
 }
 
 impl Exchange {
@@ -64,20 +73,47 @@ impl Exchange {
                 rest = &rest[run..];
                 continue;
             }
-            self.handle(caller, message, &mut done).await;
+            self.handle(caller, message, &messages[..messages.len() - rest.len()], &mut done).await;
             rest = &rest[1..];
         }
-        let connects = || messages.iter().filter(|m| m.channel == meta::CONNECT);
-        // Exactly as long as needed: it lives as long as the connect is held.
-        done.connects.reserve_exact(connects().count());
-        for message in connects() {
-            done.connects.push(self.broker.connect(caller, message, messages.len() > 1).await);
-        }
+        self.connect(caller, messages, messages.len() > 1, &mut done).await;
         done.delay = self.delay(caller, messages, &done);
         Ok(done)
     }
 
-    async fn handle(&self, caller: &Caller, message: &Message<'_>, done: &mut Dispatched) {
+    /// Handles the connects among `messages` that were not handled yet.
+    async fn connect(&self, caller: &Caller, messages: &[Message<'_>], batched: bool, done: &mut Dispatched) {
+        let handled = done.connects.len();
+        let connects = || messages.iter().filter(|m| is_connect(m)).skip(handled);
+        // Exactly as long as needed: it lives as long as the connect is held.
+        done.connects.reserve_exact(connects().count());
+        for message in connects() {
+            done.connects.push(Due::Now(self.broker.connect(caller, message, batched).await));
+        }
+    }
+
+    /// Answers what its session asked for `before` it says goodbye.
+    async fn connect_before(
+        &self,
+        caller: &Caller,
+        goodbye: &Message<'_>,
+        before: &[Message<'_>],
+        done: &mut Dispatched,
+    ) {
+        self.connect(caller, before, true, done).await;
+        let leaving = goodbye.client_id.as_deref().and_then(ClientId::parse);
+        for due in std::mem::take(&mut done.connects) {
+            done.connects.push(match due {
+                Due::Now(Connect::Planned(plan)) if Some(plan.session.id) == leaving => {
+                    Due::Before(Box::new(self.broker.answer_last(plan).await))
+                }
+                other => other,
+            });
+        }
+    }
+
+    /// Handles one message; `before` are those of its batch that stand before it.
+    async fn handle(&self, caller: &Caller, message: &Message<'_>, before: &[Message<'_>], done: &mut Dispatched) {
         if message.channel == meta::CONNECT {
             return;
         }
@@ -97,7 +133,12 @@ impl Exchange {
             },
             meta::SUBSCRIBE => self.broker.subscribe(caller, message).await,
             meta::UNSUBSCRIBE => self.broker.unsubscribe(caller, message).await,
-            meta::DISCONNECT => self.broker.disconnect(caller, message).await,
+            meta::DISCONNECT => {
+                if message.fault.is_none() && before.iter().any(is_connect) {
+                    Box::pin(self.connect_before(caller, message, before, done)).await;
+                }
+                self.broker.disconnect(caller, message).await
+            }
             _ => Reply::refuse(message, message.fault.clone().unwrap_or(ProtocolError::ChannelDenied)),
         };
         done.replies.push(additions.added_to(reply));
@@ -106,13 +147,17 @@ impl Exchange {
     /// Only the first unknown session of a batch counts: one request is one question.
     fn delay(&self, caller: &Caller, messages: &[Message<'_>], done: &Dispatched) -> Duration {
         let unknown = |reply: &Reply| matches!(reply.error, Some(ProtocolError::SessionUnknown(_)));
-        let refused = |connect: &Connect| matches!(connect, Connect::Refused(reply) if unknown(reply));
+        let refused = |due: &Due| matches!(due, Due::Now(Connect::Refused(reply)) if unknown(reply));
         if done.replies.iter().any(unknown) || done.connects.iter().any(refused) {
             messages.first().map_or(Duration::ZERO, |first| self.broker.unknown_session_delay(caller, first))
         } else {
             Duration::ZERO
         }
     }
+}
+
+fn is_connect(message: &Message<'_>) -> bool {
+    message.channel == meta::CONNECT
 }
 
 /// Everything outside `/meta/` is a publish, also what turns out not to be publishable.

@@ -8,7 +8,7 @@ use super::{
     body::Answer,
     connection::{Connection, Undelivered},
     endpoint::Accepted,
-    exchange::{Dispatched, Frame, GOODBYE},
+    exchange::{Dispatched, Due, Frame, GOODBYE},
     request::Texts,
     response,
 };
@@ -103,19 +103,22 @@ impl Transport {
         let mut frame = None;
         let mut taken = Taken { broker: &self.exchange().broker, undelivered: None };
         let mut kicked = false;
-        for connect in connects {
-            match connect {
-                Connect::Refused(reply) => last.push(*reply),
-                Connect::Planned(plan) => {
-                    let Answered { session, delivery, kicked: by_broker, reply } = taken.broker.hold(plan).await;
-                    frame
-                        .get_or_insert_with(|| Frame::with_capacity(delivery.encoded_len() + REPLIES_CAPACITY))
-                        .deliver(&delivery);
-                    taken.add(Undelivered::new(&session, delivery));
-                    kicked |= by_broker;
-                    last.push(reply);
+        for due in connects {
+            let answered = match due {
+                Due::Now(Connect::Refused(reply)) => {
+                    last.push(*reply);
+                    continue;
                 }
-            }
+                Due::Now(Connect::Planned(plan)) => Some(taken.broker.hold(plan).await),
+                Due::Before(answered) => answered.take(),
+            };
+            let Some(Answered { session, delivery, kicked: by_broker, reply }) = answered else { continue };
+            frame
+                .get_or_insert_with(|| Frame::with_capacity(delivery.encoded_len() + REPLIES_CAPACITY))
+                .deliver(&delivery);
+            taken.add(Undelivered::new(&session, delivery));
+            kicked |= by_broker;
+            last.push(reply);
         }
         let mut frame = frame.unwrap_or_else(|| Frame::with_capacity(REPLIES_CAPACITY));
         if kicked {

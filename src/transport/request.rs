@@ -7,6 +7,7 @@ use crate::{
     bayeux::{BadRequest, ConnectionType, ProtocolError},
     broker::{Broker, Caller, Credentials, browser::BrowserId},
 };
+use axum::BoxError;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Version, header, request::Parts};
@@ -76,10 +77,10 @@ async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B, until: Instant) {
 /// Collects a body within the size limit and the time allowed.
 ///
 /// # Errors
-/// When it is too large, too slow, or the peer goes away in the middle.
+/// When it is too large, too slow, the peer goes away in the middle, or the server stops meanwhile.
 pub async fn body<B>(headers: &HeaderMap, mut body: B, limit: usize, within: Duration) -> Result<Bytes, BadRequest>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let too_large = || BadRequest(ProtocolError::MessageTooLarge);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
@@ -104,7 +105,7 @@ where
             }
         };
         let Some(frame) = frame else { break };
-        let Ok(data) = frame.map_err(|_| BadRequest::malformed("body", "incomplete"))?.into_data() else { continue };
+        let Ok(data) = frame.map_err(incomplete)?.into_data() else { continue };
         let length = more.as_ref().map_or(first.len(), BytesMut::len);
         if length + data.len() > limit {
             discard(body, deadline.unwrap_or_else(|| Instant::now() + within)).await;
@@ -123,6 +124,14 @@ where
         }
     }
     Ok(more.map_or(first, BytesMut::freeze))
+}
+
+/// Why a body is not all there: whoever brings it gave it up, or its sender did.
+fn incomplete(error: impl Into<BoxError>) -> BadRequest {
+    match error.into().downcast::<ProtocolError>() {
+        Ok(known) => BadRequest(*known),
+        Err(_) => BadRequest::malformed("body", "incomplete"),
+    }
 }
 
 /// The JSON texts of a request: nearly always one.

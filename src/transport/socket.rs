@@ -8,13 +8,13 @@ mod ending;
 use super::{
     Transport,
     connection::{Connection, while_moving},
-    exchange::{Dispatched, Frame},
+    exchange::{Dispatched, Due, Frame},
     frames::{self, Publications},
     response,
 };
 use crate::{
     bayeux::{Reply, decode, reply::meta},
-    broker::{Caller, Connect, Delivery, Event, Plan, Session, Stream},
+    broker::{Answered, Caller, Connect, Delivery, Event, Plan, Session, Stream},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, Sink, SinkExt, StreamExt};
@@ -206,10 +206,17 @@ impl Socket {
             self.say_goodbye(&mut replies);
         }
         let mut carried = Publications::new();
-        for connect in dispatched.connects {
-            match connect {
-                Connect::Refused(reply) => replies.push(*reply),
-                Connect::Planned(plan) => {
+        for due in dispatched.connects {
+            match due {
+                Due::Now(Connect::Refused(reply)) => replies.push(*reply),
+                Due::Before(answered) => {
+                    let Some(Answered { delivery, reply, .. }) = answered.take() else { continue };
+                    replies.push(reply);
+                    carried.extend(delivery.publications);
+                    // Also on a socket that did not push for the session.
+                    self.close_at.get_or_insert_with(|| Instant::now() + GOODBYE_GRACE);
+                }
+                Due::Now(Connect::Planned(plan)) => {
                     if let Some((older, _)) = self.held.take() {
                         replies.push(older.superseded(&self.transport.exchange().broker));
                     }
@@ -399,18 +406,5 @@ impl Socket {
         };
         // A peer that does not answer is gone all the same.
         let _ = timeout(GOODBYE_GRACE, polite).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn close_codes_are_those_of_the_contract() {
-        assert_eq!(u16::from(CloseCode::Unsupported), 1003);
-        assert_eq!(u16::from(CloseCode::Size), 1009);
-        assert_eq!(u16::from(CloseCode::Away), 1001);
-        assert_eq!(u16::from(CloseCode::Normal), 1000);
     }
 }

@@ -76,3 +76,16 @@ fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
     HeaderValue::from_str(offered.split(',').next()?.trim()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+    #[test]
+    fn close_codes_are_those_of_the_contract() {
+        assert_eq!(u16::from(CloseCode::Unsupported), 1003);
+        assert_eq!(u16::from(CloseCode::Size), 1009);
+        assert_eq!(u16::from(CloseCode::Away), 1001);
+        assert_eq!(u16::from(CloseCode::Normal), 1000);
+    }
+}

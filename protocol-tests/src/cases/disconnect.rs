@@ -15,6 +15,8 @@ use tokio::time::Instant;
 const ENDED: &str = "§5 Client disconnect: the held connect is answered first (successful:true, reconnect:none), then the disconnect reply; a WebSocket is closed 1000 a second later if the client has not.";
 const GONE: &str = "§4 Unknown session: 402::session_unknown; §5 a disconnect ends the session.";
 
+const IN_ORDER: &str = "§2 Replies in request order, the connect reply last; §5 the connect of a session that says goodbye is answered successful:true, reconnect:none.";
+
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case("disconnect.succeeds", "a disconnect is accepted", ENDED, succeeds).over(REQUESTS),
@@ -41,6 +43,27 @@ pub(super) fn cases() -> Vec<Case> {
         case("disconnect.rest_of_batch", "so is what follows in the batch", GONE, rest_of_batch).over(REQUESTS),
         case("disconnect.after_publish_in_batch", "what stands before it counts", GONE, after_publish_in_batch)
             .over(REQUESTS),
+        case(
+            "disconnect.connect_before_in_batch",
+            "a connect that stands before it in the batch is answered with reconnect none",
+            IN_ORDER,
+            connect_before_in_batch,
+        )
+        .over(REQUESTS),
+        case(
+            "disconnect.connect_before_carries_messages",
+            "and with the messages that wait",
+            IN_ORDER,
+            connect_before_carries_messages,
+        )
+        .over(POLLING),
+        case(
+            "disconnect.connect_after_in_batch",
+            "a connect that stands after it is refused",
+            GONE,
+            connect_after_in_batch,
+        )
+        .over(REQUESTS),
         case("disconnect.ends_delivery", "nothing is delivered any more", GONE, ends_delivery).over(DELIVERY),
         case(
             "disconnect.prompt",
@@ -144,6 +167,46 @@ async fn after_publish_in_batch(cx: Context) -> Result<()> {
     let received = super::expect::data(&subscriber.received_so_far(&mut publisher).await?);
     ensure!(received == [Value::from("before")], "delivered: {received:?}");
     Ok(())
+}
+
+async fn connect_before_in_batch(cx: Context) -> Result<()> {
+    let mut peer = cx.peer().await?;
+    let batch = [peer.connect_message(None), peer.message("/meta/disconnect", json!({}))];
+    let turn = peer.ask(&batch).await?;
+    let order: Vec<&str> = turn.messages.iter().map(Message::channel).collect();
+    ensure!(order == ["/meta/disconnect", "/meta/connect"], "laid out as {order:?}");
+    let replies = turn.replies()?;
+    replies.iter().copied().try_for_each(accepted)?;
+    let advice = &replies[0]["advice"];
+    ensure!(
+        advice["reconnect"] == "none" && advice["interval"].is_u64() && advice["timeout"].is_u64(),
+        "{}",
+        turn.text()
+    );
+    refused(peer.connect(Some(json!({"timeout": 0}))).await?.reply()?, "402::session_unknown")
+}
+
+async fn connect_before_carries_messages(cx: Context) -> Result<()> {
+    let channel = cx.channel("a");
+    let mut peer = cx.peer().await?;
+    peer.subscribe(&channel).await?;
+    accepted(&cx.publisher().await?.publish(&channel, "waits").await?)?;
+    // What was published before an unsubscribe has arrived in the queue when that is answered.
+    peer.unsubscribe(&channel).await?;
+    let batch = [peer.connect_message(None), peer.message("/meta/disconnect", json!({}))];
+    let turn = peer.ask(&batch).await?;
+    turn.replies()?.into_iter().try_for_each(accepted)?;
+    let received: Vec<&Value> = turn.events().into_iter().map(|event| &event["data"]).collect();
+    ensure!(received == [&Value::from("waits")], "delivered: {}", turn.text());
+    Ok(())
+}
+
+async fn connect_after_in_batch(cx: Context) -> Result<()> {
+    let mut peer = cx.peer().await?;
+    let batch = [peer.message("/meta/disconnect", json!({})), peer.connect_message(None)];
+    let turn = peer.ask(&batch).await?;
+    accepted(turn.nth(0)?)?;
+    refused(turn.nth(1)?, "402::session_unknown")
 }
 
 async fn ends_delivery(cx: Context) -> Result<()> {

@@ -72,3 +72,30 @@ async fn a_goodbye_counts_although_nobody_stays_for_the_answer() {
     tokio::time::sleep(broker.settings().disconnect_grace).await;
     assert_eq!(session.lock().ended, Some(End::Disconnected));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_in_front_of_a_goodbye_is_the_last_and_carries_what_waits() {
+    let broker = broker(|_| {});
+    for transport in [POLL, ConnectionType::WebSocket] {
+        let session = handshake(&broker).await;
+        subscribe(&broker, &session, "/a").await;
+        let start = Instant::now();
+        broker.publish_data("/a", "1").await.unwrap();
+        // It is in the queue when this is answered.
+        let body = format!(r#"{{"channel":"/meta/unsubscribe","clientId":"{}","subscription":"/a"}}"#, session.id);
+        broker.unsubscribe(&caller(POLL), &decode(body.as_bytes(), LIMITS).unwrap().messages[0]).await;
+        let body = format!(r#"{{"channel":"/meta/connect","clientId":"{}"}}"#, session.id);
+        let decoded = decode(body.as_bytes(), LIMITS).unwrap();
+        let last = async || match broker.connect(&caller(transport), &decoded.messages[0], true).await {
+            Connect::Planned(plan) => broker.answer_last(plan).await,
+            Connect::Refused(reply) => panic!("{reply:?}"),
+        };
+        drop(last().await);
+        let answered = last().await.take().unwrap();
+        assert_eq!(data(&answered), ["1"], "also after an answer that was never laid out");
+        assert_eq!(answered.reply.advice.unwrap().reconnect, Reconnect::None);
+        assert!(answered.reply.is_successful() && disconnect(&broker, session.id).await.is_successful());
+        assert_eq!(start.elapsed(), Duration::ZERO, "no other poll is waited for");
+        assert_eq!(session.lock().ended, Some(End::Disconnected));
+    }
+}

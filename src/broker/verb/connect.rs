@@ -66,6 +66,17 @@ impl Plan {
         }
     }
 
+    /// Its session says goodbye in the same request: the reply tells that no other connect follows.
+    pub(in crate::broker) fn makes_last(&mut self) {
+        self.advice = self.advice.with(Reconnect::None);
+        self.tell = true;
+    }
+
+    /// Whether no other connect follows.
+    pub(in crate::broker) fn is_last(&self) -> bool {
+        self.advice.reconnect == Reconnect::None
+    }
+
     fn unknown(mut self, broker: &Broker, next: Reconnect) -> Reply {
         self.push_gap();
         let error = ProtocolError::SessionUnknown(broker.settings().unknown_session_error.clone().into());
