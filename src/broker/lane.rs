@@ -65,6 +65,9 @@ impl Lane {
 
     /// Waits until it has read up to `position`, but not for ever: a log that cannot be read stops all lanes.
     pub async fn caught_up(&self, position: Seq) {
+        if self.position() >= position {
+            return;
+        }
         let caught_up = async {
             loop {
                 let moved = self.progress.notified();

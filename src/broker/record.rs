@@ -124,6 +124,8 @@ impl Broker {
                 resumed: record.ack,
                 gap: None,
                 owed: record.owed,
+                // A browser that comes back to its stream knows better than anybody what it got.
+                streams: Some(0),
                 interval: Duration::ZERO,
                 deadline,
                 restored: VecDeque::new(),

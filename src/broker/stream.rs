@@ -7,9 +7,10 @@ use super::{
     Broker, Delivery, Event,
     session::{Place, Session},
 };
+use crate::bayeux::Seq;
 use std::{
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 /// A pushing transport's hold on a session.
@@ -24,6 +25,15 @@ impl Broker {
     /// Makes the caller the session's newest attachment.
     pub fn attach(&self, session: &Arc<Session>) -> Stream {
         self.attach_to(session, Place::Delivery, false)
+    }
+
+    /// Makes the caller, a stream that may be taken up again, the newest attachment. `heard` is up to where its client
+    /// heard the one before. Gives where the client stands, too.
+    pub fn attach_again(&self, session: &Arc<Session>, heard: Option<Seq>, occupies: bool) -> (Stream, Seq) {
+        let (epoch, older, position) = session.lock().attach_stream(heard, occupies);
+        older.into_iter().for_each(Waker::wake);
+        let place = Place::Delivery;
+        (Stream { broker: self.clone(), session: Arc::clone(session), place, epoch }, position)
     }
 
     /// Makes the caller the newest attachment of one place; `occupies` says that it takes one of a browser's few

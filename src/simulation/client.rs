@@ -65,6 +65,8 @@ pub(super) struct Seat {
     messages: u64,
     advised_pause: u64,
     pub(super) last_event: Option<Seq>,
+    /// Which broker it streamed from, and whether it has polled since.
+    pub(super) streamed_from: (usize, bool),
 }
 
 impl Client {
@@ -89,6 +91,7 @@ impl Client {
             messages: 0,
             advised_pause: 0,
             last_event: None,
+            streamed_from: (0, false),
         };
         Self {
             connects: Wire::new(world, &name, chance.fork(), Repeats::Later),

@@ -32,7 +32,13 @@ impl Client {
     /// Streams for a while.
     pub(super) async fn stream(&self) {
         self.world.trace.note(&self.name, format_args!("streams"));
-        self.seat.lock().last_event = None;
+        // A page opens another, or the browser goes on with the one it has, whatever came otherwise meanwhile.
+        let another = self.one_in(2);
+        {
+            let mut seat = self.seat.lock();
+            seat.last_event = seat.last_event.filter(|_| !another);
+            seat.streamed_from.1 = true;
+        }
         let until = Instant::now() + self.a_while();
         let streaming = async {
             while Instant::now() < until && !self.seat.lock().lost {
@@ -64,7 +70,10 @@ impl Client {
     async fn stream_once(&self, until: Instant) -> Over {
         let Some(server) = self.world.server() else { return Over::Broken };
         let (id, view, last) = {
-            let seat = self.seat.lock();
+            let mut seat = self.seat.lock();
+            let (from, polled) = std::mem::replace(&mut seat.streamed_from, (self.world.starts(), false));
+            // A broker that was started since cannot know what it got by polls.
+            seat.last_event = seat.last_event.filter(|_| !polled || from == self.world.starts());
             (seat.id.clone(), Arc::clone(&seat.view), seat.last_event)
         };
         let mut headers = vec![("accept", "text/event-stream".to_owned()), self.cookie()];

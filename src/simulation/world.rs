@@ -137,6 +137,8 @@ pub struct World {
     server: Mutex<Option<Arc<Server>>>,
     views: Mutex<Vec<Arc<View>>>,
     quiet: AtomicBool,
+    /// How often a broker was started.
+    starts: AtomicUsize,
     /// Publishers that may still publish.
     publishing: AtomicUsize,
     /// When the last of them ended.
@@ -198,6 +200,7 @@ impl World {
             server: Mutex::default(),
             views: Mutex::default(),
             quiet: AtomicBool::new(false),
+            starts: AtomicUsize::new(0),
             publishing: AtomicUsize::new(publishers),
             last_published: Mutex::new(Instant::now()),
             chance: Mutex::new(chance),
@@ -287,6 +290,12 @@ impl World {
         let forgets_cut_answers = self.mutation == Some(Mutation::ForgetsCutAnswers);
         let server = Server { broker, transport, engine, gone: CancellationToken::new(), forgets_cut_answers };
         *self.server.lock() = Some(Arc::new(server));
+        self.starts.fetch_add(1, Relaxed);
+    }
+
+    /// How often a broker was started.
+    pub fn starts(&self) -> usize {
+        self.starts.load(Relaxed)
     }
 
     /// One thing that happens to the broker, after a while.

@@ -72,14 +72,14 @@ impl Transport {
         format: F,
     ) -> Answer {
         // A session that acknowledges is given messages with connect replies; the stream only shows that it is there.
-        let place = if session.lock().acked().is_some() { Place::Heartbeat } else { Place::Delivery };
-        let stream = self.exchange().broker.attach_to(session, place, parts.version < Version::HTTP_2);
-        let mut position = None;
-        if place == Place::Delivery {
-            let mut state = session.lock();
-            resume.into_iter().for_each(|resume| state.rewind(resume));
-            position = Some(state.stands_at());
-        }
+        let (broker, occupies) = (&self.exchange().broker, parts.version < Version::HTTP_2);
+        let acknowledges = session.lock().acked().is_some();
+        let (stream, position) = if acknowledges {
+            (broker.attach_to(session, Place::Heartbeat, occupies), None)
+        } else {
+            let (stream, position) = broker.attach_again(session, resume, occupies);
+            (stream, Some(position))
+        };
         let stage = Stage::Opening(position);
         let running = Running { stream, format, stage, heartbeat: self.settings().websocket_ping };
         let connection = connection.clone();

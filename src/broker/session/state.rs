@@ -55,6 +55,9 @@ pub struct State {
     acked: Option<Seq>,
     pub(super) attachments: [Option<Attachment>; 2],
     epoch: u64,
+    /// When the newest to take messages is a stream that a client may come back to: where the streams began that followed
+    /// one another. What lies before was handed over by others.
+    streams: Option<Seq>,
     pub(super) timer: Option<Timer>,
     /// When its last poll was answered, until the next one comes.
     polled: Option<Instant>,
@@ -133,6 +136,8 @@ impl State {
             acked: None,
             attachments: [None, None],
             epoch: 0,
+            // Before a restart it may have been one.
+            streams: Some(0),
             timer: None,
             polled: None,
             goodbye: None,
@@ -153,11 +158,27 @@ impl State {
     pub fn attach(&mut self, place: Place, occupies: bool) -> (u64, Option<Waker>) {
         self.epoch += 1;
         self.polled = None;
+        if place == Place::Delivery {
+            self.streams = None;
+        }
         if let Some(goodbye) = self.goodbye.take() {
             goodbye.notify_one();
         }
         let older = self.attachments[place as usize].replace(Attachment { epoch: self.epoch, waker: None, occupies });
         (self.epoch, older.and_then(|a| a.waker))
+    }
+
+    /// The same for a stream whose client says up to where it `heard` the one before. That counts only for streams that
+    /// followed one another: what came by other ways meanwhile is there, and a browser does not know it. Gives where the
+    /// client stands, too.
+    pub fn attach_stream(&mut self, heard: Option<Seq>, occupies: bool) -> (u64, Option<Waker>, Seq) {
+        let from = self.streams.unwrap_or_else(|| self.stands_at());
+        let (epoch, older) = self.attach(Place::Delivery, occupies);
+        self.streams = Some(from);
+        if let Some(heard) = heard {
+            self.rewind(heard.max(from));
+        }
+        (epoch, older, self.stands_at())
     }
 
     /// Its poll was answered: the next one is to be expected.

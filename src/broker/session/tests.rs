@@ -208,3 +208,24 @@ fn a_stream_that_only_shows_that_it_is_there_is_not_told_of_gaps_for_ever() {
     assert_eq!(s.poll_event_if(Place::Heartbeat, epoch, false, &mut cx), Poll::Pending);
     assert_eq!(s.poll_event(Place::Heartbeat, epoch, &mut cx), Poll::Ready(Event::Messages));
 }
+
+#[test]
+fn a_browser_that_comes_back_to_its_stream_does_not_know_what_came_by_polls() {
+    let s = session();
+    let most = 1 << 20;
+    let (_, _, position) = s.lock().attach_stream(None, false);
+    assert_eq!(position, 10);
+    push(&s, &publication(11));
+    let (stream, ..) = s.lock().attach_stream(Some(10), false);
+    assert_eq!(seqs(s.lock().next(stream, most)), [11]);
+    let (again, _, position) = s.lock().attach_stream(Some(10), false);
+    assert_eq!(position, 10, "the same browser, which did not get it");
+    assert!(matches!(s.lock().next(again, most), Next::FromLog { after: 10, to: 11 }));
+    assert!(s.lock().caught_up(again, 10, 11));
+    let (poll, _) = s.lock().attach(Place::Delivery, false);
+    push(&s, &publication(12));
+    assert_eq!(seqs(s.lock().next(poll, most)), [12]);
+    let (later, _, position) = s.lock().attach_stream(Some(10), false);
+    assert_eq!(position, 12, "a poll has brought it further than its stream knows");
+    assert!(matches!(s.lock().next(later, most), Next::Nothing));
+}

@@ -113,6 +113,10 @@ impl Broker {
                 Ok(session) => {
                     let (mut plan, ending) = self.plan(caller, message, batched, session);
                     plan.additions = additions;
+                    if plan.hold.is_zero() {
+                        // Whoever does not wait expects what was accepted before it asked.
+                        Box::pin(self.lane(plan.session.lane).caught_up(self.engine().newest())).await;
+                    }
                     if let Some(end) = ending {
                         Box::pin(self.end(&plan.session, end)).await;
                     }

@@ -18,6 +18,8 @@ pub(in crate::broker) struct Standing {
     pub resumed: bool,
     pub gap: Option<(Seq, Seq)>,
     pub owed: Owed,
+    /// Where streams began that followed one another, if one of them was the last to take messages.
+    pub streams: Option<Seq>,
     pub interval: Duration,
     pub deadline: Instant,
     /// What came back from a failed write.
@@ -37,18 +39,19 @@ impl State {
 
     /// Where it stands, for the session that goes on in its place.
     pub(in crate::broker) fn standing(&self) -> Standing {
-        let Self { handed, sent, acked, resumed, gap, owed, interval, deadline, .. } = *self;
+        let Self { handed, sent, acked, resumed, gap, owed, streams, interval, deadline, .. } = *self;
         let restored = self.queue.iter().take_while(|p| p.seq <= handed).cloned().collect();
-        Standing { handed, sent, acked, resumed, gap, owed, interval, deadline, restored }
+        Standing { handed, sent, acked, resumed, gap, owed, streams, interval, deadline, restored }
     }
 
     /// Goes on where another stood: what follows is read from the log.
     pub(in crate::broker) fn stand_at(&mut self, standing: Standing) {
-        let Standing { handed, sent, acked, resumed, gap, owed, interval, deadline, restored } = standing;
+        let Standing { handed, sent, acked, resumed, gap, owed, streams, interval, deadline, restored } = standing;
         self.queue_bytes = restored.iter().map(|p| p.weight()).sum();
         self.queue = restored;
         (self.handed, self.sent, self.acked, self.resumed) = (handed, sent, acked, resumed);
         (self.gap, self.owed, self.interval, self.deadline) = (gap, owed, interval, deadline);
+        self.streams = streams;
         self.lag = Some(Lag { after: handed, to: handed });
     }
 }
