@@ -1,7 +1,7 @@
 //! Holding a poll: a `/meta/connect` over long-polling or callback-polling waits here until something happens.
 //!
-//! Called by the exchange and the polling transports with an accepted connect. A poll whose client went away is dropped here without having taken
-//! anything from the queue.
+//! Called by the exchange and the polling transports with an accepted connect. A poll whose client went away is dropped
+//! here without having taken anything from the queue.
 
 use super::{
     Broker, Delivery, End, Event, Place, Plan,
