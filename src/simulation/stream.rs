@@ -71,7 +71,7 @@ impl Client {
         let Some(server) = self.world.server() else { return Over::Broken };
         let (id, view, last) = {
             let mut seat = self.seat.lock();
-            let (from, polled) = std::mem::replace(&mut seat.streamed_from, (self.world.starts(), false));
+            let (from, polled) = seat.streamed_from;
             // A broker that was started since cannot know what it got by polls.
             seat.last_event = seat.last_event.filter(|_| !polled || from == self.world.starts());
             (seat.id.clone(), Arc::clone(&seat.view), seat.last_event)
@@ -124,7 +124,9 @@ impl Client {
             }
             sleep(self.draw_ms(0..15)).await;
             if event.id.is_some() {
-                self.seat.lock().last_event = event.id;
+                let mut seat = self.seat.lock();
+                seat.last_event = event.id;
+                seat.streamed_from = (self.world.starts(), false);
             }
             if let Ok(Value::Array(messages)) = serde_json::from_slice(&event.data) {
                 self.receive(&messages, view);
