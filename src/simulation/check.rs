@@ -170,6 +170,16 @@ impl View {
         seen.reaches_back |= reaches_back;
     }
 
+    /// It was refused because it could not be stored, and will be asked for once more: what had begun to come by it may come
+    /// again.
+    pub fn refused(&self, pattern: &str) {
+        let mut seen = self.seen.lock();
+        if seen.asked.iter().rev().find(|a| a.pattern == pattern).is_some_and(|a| a.reaches_back) {
+            let again = seen.may_come_again(pattern, &self.ledger.log.lock());
+            seen.once_more.extend(again);
+        }
+    }
+
     /// It was granted: what comes after `must_after` must come.
     pub fn granted(&self, pattern: &str, must_after: Seq) {
         let mut seen = self.seen.lock();

@@ -320,7 +320,12 @@ impl Client {
                     return;
                 }
                 _ if self.seat.lock().lost => return,
-                _ => self.pause(10..1500).await,
+                refused => {
+                    if refused.is_ok() {
+                        view.refused(pattern);
+                    }
+                    self.pause(10..1500).await;
+                }
             }
         }
     }
