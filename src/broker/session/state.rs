@@ -296,6 +296,10 @@ impl State {
 
     /// Queues a publication; one that may wait until `lazy` urges nobody. Returns whether the queue was given up.
     pub(super) fn push(&mut self, publication: &Arc<Publication>, limits: QueueLimits, lazy: Option<Instant>) -> bool {
+        // What was said of messages that have gone, also back into the log, says nothing of this one.
+        if self.queue.is_empty() {
+            (self.urgent, self.lazy_due) = (false, None);
+        }
         match lazy {
             None => self.urgent = true,
             Some(due) => self.lazy_due = Some(self.lazy_due.map_or(due, |earlier| earlier.min(due))),

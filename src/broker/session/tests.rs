@@ -229,3 +229,18 @@ fn a_browser_that_comes_back_to_its_stream_does_not_know_what_came_by_polls() {
     assert_eq!(position, 12, "a poll has brought it further than its stream knows");
     assert!(matches!(s.lock().next(later, most), Next::Nothing));
 }
+
+#[test]
+fn what_may_wait_has_its_own_time_after_others_went_back_into_the_log() {
+    let s = session();
+    let (early, late) = (Instant::now() + Duration::from_secs(1), Instant::now() + Duration::from_secs(2));
+    let lazily = |seq, due| s.enqueue(&publication(seq), LIMITS, Some(due), &Counter::default());
+    lazily(11, early);
+    let (stream, ..) = s.lock().attach_stream(Some(10), false);
+    assert_eq!(seqs(s.lock().next(stream, 1 << 20)), [11]);
+    lazily(12, early);
+    s.lock().rewind(10);
+    assert!(s.lock().caught_up(stream, 10, 12));
+    lazily(13, late);
+    assert_eq!(s.lock().lazy_due(), Some(late));
+}
