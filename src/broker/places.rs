@@ -11,15 +11,32 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Records written at once: an engine takes only so many that wait.
 const AT_ONCE: usize = 256;
 
 /// Says that the broker stopped in good order.
 #[derive(Debug, Deserialize, Serialize)]
-struct Stopped {
+pub(super) struct Stopped {
     /// Where sessions stand that have no place of their own.
     stopped_at: Seq,
+    /// Which stop it was: places that were written down at an older one are over.
+    stop: u64,
+}
+
+/// Where a session stood at a stop.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Place {
+    stop: u64,
+    at: Seq,
+}
+
+impl Stopped {
+    /// Where a session stands whose record holds this place, or none.
+    pub(super) fn stands(&self, place: Option<&Place>) -> Seq {
+        place.filter(|place| place.stop == self.stop).map_or(self.stopped_at, |place| place.at)
+    }
 }
 
 fn id_of_stop() -> ClientId {
@@ -42,6 +59,7 @@ impl Broker {
 
     async fn write_places(&self, shown: &[Seq]) -> Result<(), EngineError> {
         let stopped_at = shown.iter().copied().min().unwrap_or_default();
+        let (stop, _) = Uuid::new_v4().as_u64_pair();
         let mut saving = Vec::new();
         for session in self.sessions().filter(|_| true) {
             let record = {
@@ -52,7 +70,7 @@ impl Broker {
                 if !expects || state.acked().is_some() || at == stopped_at {
                     continue;
                 }
-                Record::of(&session, &state).at(at)
+                Record::of(&session, &state).at(Place { stop, at })
             };
             saving.push(self.store(session.id, &record));
             if saving.len() >= AT_ONCE {
@@ -60,25 +78,25 @@ impl Broker {
             }
         }
         all(&mut saving).await?;
-        self.store(id_of_stop(), &Stopped { stopped_at }).await
+        self.store(id_of_stop(), &Stopped { stopped_at, stop }).await
     }
 
-    fn store(&self, id: ClientId, record: &impl Serialize) -> Answer<Result<(), EngineError>> {
+    /// Stores a record of any kind.
+    pub(super) fn store(&self, id: ClientId, record: &impl Serialize) -> Answer<Result<(), EngineError>> {
         match serde_json::to_vec(record) {
             Ok(bytes) => self.engine().save(id, Bytes::from(bytes)),
             Err(error) => Answer::Now(Err(EngineError::Unavailable(error.to_string()))),
         }
     }
 
-    /// Where sessions stand without a place of their own, if the broker stopped in good order before this start. Tells it
-    /// once.
-    pub(super) async fn take_stop(&self) -> Result<Option<Seq>, EngineError> {
+    /// Where sessions stand, if the broker stopped in good order before this start. Tells it once.
+    pub(super) async fn take_stop(&self) -> Result<Option<Stopped>, EngineError> {
         let stored = self.engine().load(id_of_stop()).await?;
         let Some(stopped) = stored.and_then(|bytes| serde_json::from_slice::<Stopped>(&bytes).ok()) else {
             return Ok(None);
         };
         self.engine().forget(id_of_stop()).await?;
-        Ok(Some(stopped.stopped_at))
+        Ok(Some(stopped))
     }
 }
 

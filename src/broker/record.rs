@@ -5,6 +5,7 @@
 use super::{
     Broker, Happening,
     browser::BrowserId,
+    places::Place,
     policy::Identity,
     session::{End, Owed, Session, Standing, State, Subscription, Wakers},
     wall_clock_ms,
@@ -13,7 +14,6 @@ use crate::{
     bayeux::{ClientId, Seq},
     engine::{Answer, EngineError, publication::Form},
 };
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -38,9 +38,9 @@ pub struct Record {
     /// Where the log holds what is addressed to it.
     #[serde(default, skip_serializing_if = "Owed::is_nothing")]
     owed: Owed,
-    /// Everything up to here it has; only where the broker stopped in good order, and good for one start.
+    /// Where it stood when the broker stopped in good order; good for one start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    at: Option<Seq>,
+    place: Option<Place>,
 }
 
 impl Record {
@@ -50,8 +50,8 @@ impl Record {
     }
 
     /// The same with the place where it stands.
-    pub(super) fn at(self, at: Seq) -> Self {
-        Self { at: Some(at), ..self }
+    pub(super) fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
     }
 
     pub(super) fn of(session: &Session, state: &State) -> Self {
@@ -62,7 +62,7 @@ impl Record {
             form: state.form,
             identity: Arc::clone(&state.identity),
             owed: state.owed(),
-            at: None,
+            place: None,
         }
     }
 }
@@ -75,10 +75,7 @@ impl Broker {
         if state.ended.is_some() {
             return Answer::Now(Ok(()));
         }
-        match serde_json::to_vec(&Record::of(session, state)) {
-            Ok(bytes) => self.engine().save(session.id, Bytes::from(bytes)),
-            Err(error) => Answer::Now(Err(EngineError::Unavailable(error.to_string()))),
-        }
+        self.store(session.id, &Record::of(session, state))
     }
 
     /// Stores the record of a session if its subscriptions changed since that was last done: whoever asked for the change
@@ -105,7 +102,7 @@ impl Broker {
     /// When the engine cannot be asked.
     pub async fn recover(&self) -> Result<(), EngineError> {
         let newest = self.engine().newest();
-        let stopped_at = self.take_stop().await?;
+        let stopped = self.take_stop().await?;
         let deadline = Instant::now() + self.settings().interval + self.settings().max_interval;
         let (mut count, mut refused) = (0, 0);
         for (id, bytes) in self.engine().records().await? {
@@ -114,7 +111,8 @@ impl Broker {
                 continue;
             };
             // Who acknowledges tells where it stands; of others nobody knows after a crash.
-            let stands = stopped_at.filter(|_| !record.ack).map_or(newest, |at| record.at.unwrap_or(at));
+            let stopped = stopped.as_ref().filter(|_| !record.ack);
+            let stands = stopped.map_or(newest, |stopped| stopped.stands(record.place.as_ref()));
             let held: Vec<&str> = record.subscriptions.iter().map(|(pattern, _)| &**pattern).collect();
             let may_resume = self.policy().may_resume(&record.identity, &held);
             let standing = Standing {

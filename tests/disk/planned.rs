@@ -75,6 +75,13 @@ async fn who_does_not_acknowledge_loses_nothing_by_a_planned_restart() {
     assert_eq!(behind.next(4).await, [2, 3, 4, 5].map(Value::from));
     assert_eq!(quick.next(1).await, [json!(5)]);
     assert_eq!(newcomer.next(5).await, [1, 2, 3, 4, 5].map(Value::from), "who never connected");
+    broker.terminate().await;
+
+    // A second stop with nothing published before it: what was written down at the first is over.
+    let broker = Process::start_at(&folder.0, &address.to_string()).await;
+    for session in [&behind, &quick, &newcomer] {
+        assert!(session.poll(0).await.is_empty(), "nothing twice");
+    }
     // Where they stood counted once: after a crash it would bring everything again.
     broker.kill().await;
     let broker = Process::start_at(&folder.0, &address.to_string()).await;
